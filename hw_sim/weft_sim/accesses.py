@@ -1,0 +1,107 @@
+"""A log of memory accesses by space, unit and kind that finds the latest conflicting one quickly."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from weft_sim.footprint import Footprint, footprint, overlap
+from weft_sim.isa.architecture import Space, Unit
+from weft_sim.isa.instruction import Instruction
+from weft_sim.machine import MachineConfig
+
+__all__ = ["Access", "AccessLog", "accesses"]
+
+Access = tuple[Space, bool, Footprint]
+"""Space, whether it is written, and which units of it."""
+
+_SHORT = 24
+
+
+def accesses(
+    config: MachineConfig, instruction: Instruction, registers: Sequence[int | None], dram_bytes: int
+) -> list[Access]:
+    """Everything that the instruction reads and writes.
+
+    A base register of None is one that a mailbox decides: its DRAM accesses may then be anywhere.
+    """
+    register = getattr(instruction, "register", None)
+    known = [0 if value is None else value for value in registers]
+    found: list[Access] = []
+    for stream in instruction.streams(config, known):
+        if stream.space == Space.DRAM and register is not None and registers[register] is None:
+            found.append((stream.space, stream.write, Footprint(0, dram_bytes - 1, dram_bytes, ())))
+        else:
+            found.append((stream.space, stream.write, footprint(stream)))
+    return found
+
+
+class AccessLog:
+    """All accesses so far, each under its instruction's position within its unit."""
+
+    def __init__(self) -> None:
+        self._lists: dict[tuple[Space, Unit, bool], _AccessList] = {}
+
+    def add(self, unit: Unit, position: int, found: Sequence[Access]) -> None:
+        """Books the accesses of the unit's instruction at `position`."""
+        for space, write, area in found:
+            key = (space, unit, write)
+            if key not in self._lists:
+                self._lists[key] = _AccessList()
+            self._lists[key].append(position, area)
+
+    def conflicts(self, unit: Unit, access: Access, known: Sequence[int]) -> Iterator[tuple[Unit, int, Footprint]]:
+        """For each other unit the latest access that conflicts and is not known to have retired.
+
+        Yields (unit, position, footprint), where at least one of the two accesses writes and they share a unit of
+        the space; a unit may come twice, once for its reads and once for its writes.
+        """
+        space, write, area = access
+        for other in Unit:
+            if other == unit:
+                continue
+            for kind in (True, False) if write else (True,):
+                entries = self._lists.get((space, other, kind))
+                found = None if entries is None else entries.latest(area, known[other])
+                if found is not None:
+                    yield (other, *found)
+
+
+class _AccessList:
+    """Accesses of one unit, space and kind, in program order."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.areas: list[Footprint] = []
+        self.bounds: npt.NDArray[np.int64] = np.zeros((2, 256), np.int64)
+
+    def append(self, position: int, area: Footprint) -> None:
+        count = len(self.areas)
+        if count == self.bounds.shape[1]:
+            self.bounds = np.concatenate([self.bounds, np.zeros_like(self.bounds)], axis=1)
+        self.bounds[0, count] = area.low
+        self.bounds[1, count] = area.high
+        self.positions.append(position)
+        self.areas.append(area)
+
+    def latest(self, area: Footprint, known: int) -> tuple[int, Footprint] | None:
+        """The last entry at position `known` or later that shares a unit with `area`."""
+        if not self.positions or self.positions[-1] < known:
+            return None
+        first = bisect_left(self.positions, known)
+        for entry in self._candidates(area, first):
+            if overlap(self.areas[entry], area):
+                return self.positions[entry], self.areas[entry]
+        return None
+
+    def _candidates(self, area: Footprint, first: int) -> Sequence[int]:
+        """Entries from `first` on, latest first; where they are many, those whose bounds meet the area's."""
+        count = len(self.areas)
+        if count - first <= _SHORT:
+            return range(count - 1, first - 1, -1)
+        lows, highs = self.bounds[0, first:count], self.bounds[1, first:count]
+        meeting: list[int] = (first + np.flatnonzero((lows <= area.high) & (highs >= area.low))[::-1]).tolist()
+        return meeting
