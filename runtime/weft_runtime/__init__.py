@@ -1,0 +1,81 @@
+"""The host runtime: executables, their artifact file, devices, and sessions that run them."""
+
+from __future__ import annotations
+
+from weft_runtime.artifact import is_artifact, load, save
+from weft_runtime.devices import (
+    Device,
+    GoldenDevice,
+    SimulatorDevice,
+    device_names,
+    open_device,
+    register_device,
+)
+from weft_runtime.errors import (
+    ArtifactError,
+    DeviceError,
+    DeviceUnavailableError,
+    ExecutableError,
+    HostError,
+    InputError,
+    LayoutError,
+    SessionError,
+)
+from weft_runtime.executable import (
+    REGISTER_CONSTANTS,
+    REGISTER_IO,
+    REGISTER_WORKSPACE,
+    Executable,
+    HostGraph,
+    Layout,
+    NodeReport,
+    Region,
+    Step,
+    TensorBinding,
+    TensorSignature,
+)
+from weft_runtime.layout import pack, unpack
+from weft_runtime.memory import DeviceMemoryPlan, plan_memory
+from weft_runtime.profile import NodeProfile, Profile, RegionProfile
+from weft_runtime.session import Session
+from weft_runtime.validate import validate
+
+__all__ = [
+    "REGISTER_CONSTANTS",
+    "REGISTER_IO",
+    "REGISTER_WORKSPACE",
+    "ArtifactError",
+    "Device",
+    "DeviceError",
+    "DeviceMemoryPlan",
+    "DeviceUnavailableError",
+    "Executable",
+    "ExecutableError",
+    "GoldenDevice",
+    "HostError",
+    "HostGraph",
+    "InputError",
+    "Layout",
+    "LayoutError",
+    "NodeProfile",
+    "NodeReport",
+    "Profile",
+    "Region",
+    "RegionProfile",
+    "Session",
+    "SessionError",
+    "SimulatorDevice",
+    "Step",
+    "TensorBinding",
+    "TensorSignature",
+    "device_names",
+    "is_artifact",
+    "load",
+    "open_device",
+    "pack",
+    "plan_memory",
+    "register_device",
+    "save",
+    "unpack",
+    "validate",
+]

@@ -1,0 +1,168 @@
+"""The `.weft` file: one executable with a checksum over every byte.
+
+Header (64 bytes): magic (8) | format version, u32 | zero, u32 | manifest size, u64 | file size, u64 | SHA-256
+of the manifest (32). Then the manifest (JSON, see `manifest.py`, plus `sections`: name, offset, size,
+sha256), then the sections back to back up to the end of the file. Numbers are little-endian. Nothing in the
+file is executed or unpickled, and no byte of it is outside a check, so that any damaged byte is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import stat
+import struct
+from pathlib import Path
+
+from weft_runtime.errors import ArtifactError, ExecutableError
+from weft_runtime.executable import Executable
+from weft_runtime.fields import Fields, parse_object
+from weft_runtime.manifest import describe, restore
+from weft_runtime.validate import validate
+from weft_sim.machine import MachineConfig
+
+__all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "save"]
+
+MAGIC = b"\x89WEFT\r\n\x1a"
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 1 << 32
+MAX_MANIFEST_BYTES = 1 << 28
+
+_HEADER = struct.Struct("<8sIIQQ32s")
+
+
+def save(executable: Executable, path: str | os.PathLike[str]) -> None:
+    """Write the artifact atomically: a reader sees the old file or the whole new one. Equal executables give
+    equal files. Raises ExecutableError if the executable is inconsistent, ArtifactError if the file cannot be
+    written."""
+    validate(executable)
+    data = _encode(executable)
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ArtifactError(f"{target}: cannot write the artifact: {error.strerror or error}") from error
+
+
+def load(path: str | os.PathLike[str], machine: MachineConfig | None = None) -> Executable:
+    """Read and check an artifact; with `machine`, it must have been compiled for exactly that machine.
+
+    Raises ArtifactError, naming the file and the reason, for anything that `save` would not have written.
+    """
+    data = _read(Path(path))
+    try:
+        executable = _decode(data)
+        validate(executable)
+    except (ArtifactError, ExecutableError) as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    if machine is not None and machine.hash() != executable.machine.hash():
+        raise ArtifactError(
+            f"{path}: compiled for machine {executable.machine.name!r} ({executable.machine.hash()[:12]}), "
+            f"not for {machine.name!r} ({machine.hash()[:12]}); compile the model again for that target"
+        )
+    return executable
+
+
+def is_artifact(path: str | os.PathLike[str]) -> bool:
+    """Whether the file starts as an artifact does (it may still be damaged). False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def _encode(executable: Executable) -> bytes:
+    manifest, sections = describe(executable)
+    table = []
+    offset = 0  # from the end of the manifest, whose own length depends on the digits of these numbers
+    for name, content in sections.items():
+        digest = hashlib.sha256(content).hexdigest()
+        table.append({"name": name, "offset": offset, "size": len(content), "sha256": digest})
+        offset += len(content)
+    manifest["sections"] = table
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+    size = _HEADER.size + len(text) + offset
+    if len(text) > MAX_MANIFEST_BYTES or size > MAX_FILE_BYTES:
+        raise ArtifactError(f"the artifact would have {size} bytes, more than the format allows")
+    header = _HEADER.pack(MAGIC, FORMAT_VERSION, 0, len(text), size, hashlib.sha256(text).digest())
+    return b"".join((header, text, *sections.values()))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ArtifactError(f"{path}: not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ArtifactError(
+                    f"{path}: {status.st_size} bytes, more than the {MAX_FILE_BYTES} of any artifact"
+                )
+            return file.read(MAX_FILE_BYTES)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot read the artifact: {error.strerror or error}") from error
+
+
+def _decode(data: bytes) -> Executable:
+    if not data.startswith(MAGIC):
+        raise ArtifactError("not a Weft artifact (or damaged in its first bytes)")
+    if len(data) < _HEADER.size:
+        raise ArtifactError(f"truncated: {len(data)} bytes are less than a header")
+    _, version, reserved, manifest_size, file_size, digest = _HEADER.unpack_from(data)
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"format version {version}; this build reads {FORMAT_VERSION}: compile the model again"
+        )
+    if reserved:
+        raise ArtifactError("damaged: a reserved header field is not zero")
+    if file_size != len(data):
+        raise ArtifactError(f"damaged or truncated: {len(data)} bytes, but the header says {file_size}")
+    if manifest_size > min(MAX_MANIFEST_BYTES, len(data) - _HEADER.size):
+        raise ArtifactError(f"damaged: a manifest of {manifest_size} bytes does not fit in the file")
+    start = _HEADER.size + manifest_size
+    text = data[_HEADER.size : start]
+    if hashlib.sha256(text).digest() != digest:
+        raise ArtifactError("damaged: the manifest does not match its checksum")
+    fields = parse_object(text, "manifest")
+    return restore(fields, _sections(fields, memoryview(data)[start:]))
+
+
+def _sections(fields: Fields, body: memoryview) -> dict[str, bytes]:
+    """The sections by name; they must tile the body exactly, in the order of the table."""
+    table = fields.objects(
+        "sections",
+        lambda each: (
+            each.text("name"),
+            each.whole("offset", 0, MAX_FILE_BYTES),
+            each.whole("size", 0, MAX_FILE_BYTES),
+            each.text("sha256"),
+        ),
+    )
+    sections: dict[str, bytes] = {}
+    cursor = 0
+    for name, offset, size, digest in table:
+        if name in sections:
+            raise ArtifactError(f"section {name[:80]!r} is there twice")
+        if offset != cursor:
+            raise ArtifactError(
+                f"section {name[:80]!r} at offset {offset} overlaps or leaves a gap ({cursor} expected)"
+            )
+        if offset + size > len(body):
+            raise ArtifactError(f"section {name[:80]!r} of {size} bytes reaches outside the file")
+        content = bytes(body[offset : offset + size])
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ArtifactError(f"damaged: section {name[:80]!r} does not match its checksum")
+        sections[name] = content
+        cursor += size
+    if cursor != len(body):
+        raise ArtifactError(f"{len(body) - cursor} bytes after the last section belong to nothing")
+    return sections

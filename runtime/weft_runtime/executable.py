@@ -1,0 +1,173 @@
+"""The executable: what the compiler hands to the runtime, and what an artifact holds. Plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weft_runtime.errors import LayoutError
+from weft_sim.machine import MachineConfig
+
+__all__ = [
+    "REGISTER_CONSTANTS",
+    "REGISTER_COUNT",
+    "REGISTER_IO",
+    "REGISTER_WORKSPACE",
+    "Executable",
+    "HostGraph",
+    "Layout",
+    "NodeReport",
+    "Region",
+    "Step",
+    "TensorBinding",
+    "TensorSignature",
+]
+
+REGISTER_CONSTANTS = 0
+REGISTER_WORKSPACE = 1
+REGISTER_IO = 2
+REGISTER_COUNT = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a logical tensor lies in device DRAM: viewed as (n, c, h, w), channels in blocks.
+
+    Bytes are ordered [n][ceil(c / block)][top + h + bottom][left + w + right][block]; everything outside the
+    tensor (pads, and the channels that fill up the last block) holds `fill`, a raw byte 0..255. `pads` is
+    (top, left, bottom, right). Raises LayoutError for negative extents, block < 1 or fill outside 0..255.
+    """
+
+    view: tuple[int, int, int, int]
+    block: int
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    fill: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.view) != 4 or min(self.view) < 0:
+            raise LayoutError(f"layout view {self.view} must be four extents (n, c, h, w), none negative")
+        if len(self.pads) != 4 or min(self.pads) < 0:
+            raise LayoutError(f"layout pads {self.pads} must be (top, left, bottom, right), none negative")
+        if self.block < 1:
+            raise LayoutError(f"layout block {self.block} must be at least 1 channel")
+        if not 0 <= self.fill <= 255:
+            raise LayoutError(f"layout fill {self.fill} must be a raw byte, 0 to 255")
+
+    @property
+    def channel_blocks(self) -> int:
+        """Number of channel blocks, the last one possibly partly filled."""
+        return -(-self.view[1] // self.block)
+
+    @property
+    def packed_shape(self) -> tuple[int, int, int, int, int]:
+        """(n, channel blocks, padded height, padded width, block)."""
+        samples, _, height, width = self.view
+        top, left, bottom, right = self.pads
+        return (samples, self.channel_blocks, top + height + bottom, left + width + right, self.block)
+
+    @property
+    def elements(self) -> int:
+        """Elements of the logical tensor."""
+        samples, channels, height, width = self.view
+        return samples * channels * height * width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensor takes in DRAM, pads and partly filled channel blocks included."""
+        samples, blocks, height, width, block = self.packed_shape
+        return samples * blocks * height * width * block
+
+
+@dataclass(frozen=True)
+class TensorBinding:
+    """Where a region finds or leaves a tensor: device address = registers[register] + offset.
+
+    `shape` is the logical ONNX shape; its row-major elements are those of `layout.view`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # "int8" | "uint8"
+    register: int
+    offset: int
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Region:
+    """One launch: an instruction stream, its constants, and the tensors it takes and gives.
+
+    `instructions` is a multiple of `weft_sim.isa.INSTRUCTION_BYTES`; `sources` holds the ONNX node name of
+    each instruction (the empty string where no single node is the cause).
+    """
+
+    name: str
+    instructions: bytes
+    sources: tuple[str, ...]
+    constants: bytes
+    workspace_bytes: int
+    io_bytes: int
+    inputs: tuple[TensorBinding, ...]
+    outputs: tuple[TensorBinding, ...]
+    macs: int
+    estimated_cycles: int
+
+
+@dataclass(frozen=True)
+class HostGraph:
+    """A part of the model that ONNX Runtime runs on the CPU: a serialized ONNX model."""
+
+    name: str
+    model: bytes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of execution: an index into `host_graphs` or `regions`."""
+
+    kind: Literal["host", "device"]
+    index: int
+
+
+@dataclass(frozen=True)
+class TensorSignature:
+    """A model input or output. `dtype` is a NumPy name; symbolic dimensions are strings, a leading one is the
+    batch."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """Where one node of the model runs, and why. `device` is "host" or the target's name."""
+
+    name: str
+    op: str
+    device: str
+    reason: str
+    region: str
+    estimated_cycles: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A compiled model. `batch` is the leading extent it was compiled for; `inexact` holds "node: bound"
+    lines; `calibration` is "file", "input", "random" or "none"."""
+
+    machine: MachineConfig
+    regions: tuple[Region, ...]
+    host_graphs: tuple[HostGraph, ...]
+    steps: tuple[Step, ...]
+    inputs: tuple[TensorSignature, ...]
+    outputs: tuple[TensorSignature, ...]
+    batch: int
+    nodes: tuple[NodeReport, ...]
+    macs: int
+    offloaded_macs: int
+    inexact: tuple[str, ...]
+    calibration: str

@@ -1,0 +1,87 @@
+"""Where an executable's parts lie in device memory: planned once, before the device is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from weft_runtime.errors import ExecutableError
+from weft_runtime.executable import (
+    REGISTER_CONSTANTS,
+    REGISTER_COUNT,
+    REGISTER_IO,
+    REGISTER_WORKSPACE,
+    Executable,
+)
+
+__all__ = ["ALIGNMENT", "MAX_DEVICE_BYTES", "DeviceMemoryPlan", "RegionPlacement", "plan_memory"]
+
+ALIGNMENT = 4096
+"""Every part starts on this boundary, so that no burst of one part crosses into another."""
+
+MAX_DEVICE_BYTES = (1 << 32) - ALIGNMENT
+"""Largest device memory that the runtime will ask for: addresses have 32 bits."""
+
+
+@dataclass(frozen=True)
+class RegionPlacement:
+    """Device addresses of one region's program, constants and input/output area, and of the shared
+    workspace."""
+
+    program: int
+    constants: int
+    workspace: int
+    io: int
+
+    @property
+    def registers(self) -> tuple[int, ...]:
+        """The base registers to launch the region with; those without a meaning are 0."""
+        values = [0] * REGISTER_COUNT
+        values[REGISTER_CONSTANTS] = self.constants
+        values[REGISTER_WORKSPACE] = self.workspace
+        values[REGISTER_IO] = self.io
+        return tuple(values)
+
+
+@dataclass(frozen=True)
+class DeviceMemoryPlan:
+    """Placement of every region, in order, and the device memory they need in all, in bytes.
+
+    Programs, constants and input/output areas are each region's own; the workspace is one area, as large as
+    the largest region's, because regions run one after another and none may rely on what it left there.
+    """
+
+    regions: tuple[RegionPlacement, ...]
+    workspace: int
+    workspace_bytes: int
+    dram_bytes: int
+
+
+def plan_memory(executable: Executable) -> DeviceMemoryPlan:
+    """Place programs, then constants, then the workspace, then input/output areas, each aligned to ALIGNMENT.
+
+    Raises ExecutableError if the whole exceeds MAX_DEVICE_BYTES.
+    """
+    regions = executable.regions
+    workspace_bytes = max((region.workspace_bytes for region in regions), default=0)
+    programs, cursor = _place((len(region.instructions) for region in regions), 0)
+    constants, cursor = _place((len(region.constants) for region in regions), cursor)
+    (workspace,), cursor = _place((workspace_bytes,), cursor)
+    areas, cursor = _place((region.io_bytes for region in regions), cursor)
+    if cursor > MAX_DEVICE_BYTES:
+        raise ExecutableError(
+            f"the executable needs {cursor} bytes of device memory, more than {MAX_DEVICE_BYTES}"
+        )
+    placements = tuple(
+        RegionPlacement(program, constant, workspace, area)
+        for program, constant, area in zip(programs, constants, areas, strict=True)
+    )
+    return DeviceMemoryPlan(placements, workspace, workspace_bytes, max(cursor, ALIGNMENT))
+
+
+def _place(sizes: Iterable[int], cursor: int) -> tuple[list[int], int]:
+    addresses = []
+    for size in sizes:
+        addresses.append(cursor)
+        cursor += -(-size // ALIGNMENT) * ALIGNMENT
+    return addresses, cursor

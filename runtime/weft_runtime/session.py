@@ -1,0 +1,270 @@
+"""A session: an executable placed on a device, run with inputs by name."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from weft_runtime import artifact
+from weft_runtime.devices import Device, open_device
+from weft_runtime.errors import SessionError
+from weft_runtime.executable import Executable, Region, TensorBinding
+from weft_runtime.host import HostProgram
+from weft_runtime.inputs import check_inputs, samples_of, split_samples
+from weft_runtime.layout import Bytes, blank, pack_into, unpack
+from weft_runtime.memory import DeviceMemoryPlan, RegionPlacement, plan_memory
+from weft_runtime.profile import HostProfile, Profile, RegionProfile
+from weft_runtime.validate import validate
+from weft_sim.isa import INSTRUCTION_BYTES
+from weft_sim.result import RunOptions, RunResult
+
+__all__ = ["Session", "SupportsExecutable"]
+
+Array = npt.NDArray[Any]
+Tensors = dict[str, Array]
+
+
+class SupportsExecutable(Protocol):
+    """Anything that carries an executable, such as the compiler's answer."""
+
+    @property
+    def executable(self) -> Executable:
+        """The compiled model."""
+        ...
+
+
+@dataclass
+class _Costs:
+    """What the samples of one run have cost so far."""
+
+    cycles: int = 0
+    transfers: int = 0
+    transfer_bytes: int = 0
+
+
+class _DeviceStep:
+    """A region placed on the device, with its transfers planned and their buffers ready."""
+
+    def __init__(self, device: Device, region: Region, placement: RegionPlacement) -> None:
+        self.region = region
+        self._device = device
+        self._placement = placement
+        self._buffers: dict[str, Bytes] = {binding.name: blank(binding.layout) for binding in region.inputs}
+        self.result: RunResult | None = None
+        device.write(placement.program, region.instructions)
+        device.write(placement.constants, region.constants)
+
+    def run(self, tensors: Tensors, costs: _Costs) -> None:
+        for binding in self.region.inputs:
+            self._send(binding, tensors[binding.name], costs)
+        count = len(self.region.instructions) // INSTRUCTION_BYTES
+        self.result = self._device.launch(self._placement.program, count, self._placement.registers)
+        self.result.raise_on_fault(self.region.name, self.region.sources)
+        costs.cycles += self.result.cycles
+        for binding in self.region.outputs:
+            tensors[binding.name] = self._receive(binding, costs)
+
+    def _send(self, binding: TensorBinding, array: Array, costs: _Costs) -> None:
+        if array.dtype.name != binding.dtype or array.size != binding.layout.elements:
+            raise SessionError(
+                f"region {self.region.name!r} takes {binding.name!r} as {binding.dtype} "
+                f"{list(binding.shape)}, but it is {array.dtype.name} {list(array.shape)} in this run"
+            )
+        buffer = self._buffers[binding.name]
+        pack_into(buffer, array, binding.layout)
+        self._device.write(self._placement.io + binding.offset, buffer)
+        costs.transfers += 1
+        costs.transfer_bytes += buffer.size
+
+    def _receive(self, binding: TensorBinding, costs: _Costs) -> Array:
+        packed = self._device.read(self._placement.io + binding.offset, binding.layout.nbytes)
+        costs.transfers += 1
+        costs.transfer_bytes += packed.size
+        return unpack(packed, binding.layout, binding.shape, binding.dtype)
+
+
+class _HostStep:
+    """A host graph, loaded, with the time it took in the current run."""
+
+    def __init__(self, program: HostProgram) -> None:
+        self.program = program
+        self.seconds = 0.0
+
+    def run(self, tensors: Tensors, costs: _Costs) -> None:
+        start = time.perf_counter()
+        tensors.update(self.program.run(tensors))
+        self.seconds += time.perf_counter() - start
+
+
+class Session:
+    """A compiled model on a device; use it as a context manager, or call `close`.
+
+    `source` is the path of an artifact, an Executable, or an object with an `executable`. Opening loads the
+    CPU parts, plans device memory and writes programs and constants once. Raises ArtifactError,
+    ExecutableError, HostError or DeviceUnavailableError. A session belongs to one thread at a time.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Executable | SupportsExecutable,
+        device: str = "sim",
+        options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
+    ) -> None:
+        self.executable = _resolve(source)
+        self.memory: DeviceMemoryPlan = plan_memory(self.executable)
+        self._profile: Profile | None = None
+        self._device: Device | None = None
+        self._steps: list[_DeviceStep | _HostStep] = []
+        programs = [HostProgram(graph) for graph in self.executable.host_graphs]
+        self._device = open_device(device, self.executable.machine, self.memory.dram_bytes, options)
+        try:
+            self._steps = self._prepare(self._device, programs)
+        except BaseException:
+            self.close()
+            raise
+        self._expired = _expiry(self.executable)
+
+    def run(
+        self,
+        inputs: Mapping[str, npt.ArrayLike],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> dict[str, Array]:
+        """The model's outputs by name, as fresh arrays.
+
+        Where each input's leading axis is k times the model's batch, its k samples run in turn and the
+        results are concatenated along the leading axis (outputs without axes are stacked); `progress(done,
+        k)` is called after each. Raises InputError naming the input at fault, DeviceFault naming region,
+        instruction and ONNX node, HostError, or SessionError when closed.
+        """
+        if self._device is None:
+            raise SessionError("the session is closed; open a new one")
+        start = time.perf_counter()
+        executable = self.executable
+        arrays = check_inputs(inputs, executable.inputs)
+        samples = samples_of(arrays, executable.inputs, executable.batch)
+        costs = _Costs()
+        for step in self._steps:
+            if isinstance(step, _HostStep):
+                step.seconds = 0.0
+        results = []
+        for part in split_samples(arrays, executable.inputs, executable.batch):
+            results.append(self._run_sample(part, costs))
+            progress(len(results), samples)
+        outputs = {
+            name.name: _join(name.name, [result[name.name] for result in results])
+            for name in executable.outputs
+        }
+        self._profile = self._measure(costs, samples, time.perf_counter() - start)
+        return outputs
+
+    @property
+    def profile(self) -> Profile:
+        """What the last run cost. Raises SessionError before the first."""
+        if self._profile is None:
+            raise SessionError("nothing has run in this session yet: call run first")
+        return self._profile
+
+    def close(self) -> None:
+        """Release the device. Closing twice is allowed; the last profile stays readable."""
+        if self._device is not None:
+            self._device.close()
+        self._device = None
+        self._steps = []
+
+    def __enter__(self) -> Self:
+        if self._device is None:
+            raise SessionError("the session is closed; open a new one")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self, device: Device, programs: list[HostProgram]) -> list[_DeviceStep | _HostStep]:
+        executable, placements = self.executable, self.memory.regions
+        return [
+            _DeviceStep(device, executable.regions[step.index], placements[step.index])
+            if step.kind == "device"
+            else _HostStep(programs[step.index])
+            for step in executable.steps
+        ]
+
+    def _run_sample(self, inputs: Tensors, costs: _Costs) -> Tensors:
+        tensors = dict(inputs)
+        for step, expired in zip(self._steps, self._expired, strict=True):
+            step.run(tensors, costs)
+            for name in expired:
+                del tensors[name]
+        # An output that is an input unchanged must not alias the caller's array.
+        return {
+            signature.name: tensors[signature.name].copy()
+            if signature.name in inputs
+            else tensors[signature.name]
+            for signature in self.executable.outputs
+        }
+
+    def _measure(self, costs: _Costs, samples: int, wall_seconds: float) -> Profile:
+        hosts = [step for step in self._steps if isinstance(step, _HostStep)]
+        regions = [step for step in self._steps if isinstance(step, _DeviceStep)]
+        assert self._device is not None
+        return Profile(
+            device=self._device.name,
+            machine=self.executable.machine,
+            samples=samples,
+            cycles=round(costs.cycles / samples),
+            macs=self.executable.macs,
+            host_seconds=sum(step.seconds for step in hosts) / samples,
+            wall_seconds=wall_seconds / samples,
+            transfers=costs.transfers // samples,
+            transfer_bytes=costs.transfer_bytes // samples,
+            regions=tuple(
+                RegionProfile(step.region, step.result) for step in regions if step.result is not None
+            ),
+            host=tuple(HostProfile(step.program.graph.name, step.seconds / samples) for step in hosts),
+        )
+
+
+def _resolve(source: str | os.PathLike[str] | Executable | SupportsExecutable) -> Executable:
+    if isinstance(source, str | os.PathLike):
+        return artifact.load(source)
+    executable = source if isinstance(source, Executable) else source.executable
+    validate(executable)
+    return executable
+
+
+def _expiry(executable: Executable) -> list[list[str]]:
+    """For each step, the tensors that nothing needs after it."""
+    last: dict[str, int] = {}
+    for position, step in enumerate(executable.steps):
+        if step.kind == "device":
+            region = executable.regions[step.index]
+            names = [binding.name for binding in (*region.inputs, *region.outputs)]
+        else:
+            graph = executable.host_graphs[step.index]
+            names = [*graph.inputs, *graph.outputs]
+        last.update(dict.fromkeys(names, position))
+    kept = {signature.name for signature in executable.outputs}
+    expired: list[list[str]] = [[] for _ in executable.steps]
+    for name, position in last.items():
+        if name not in kept:
+            expired[position].append(name)
+    return expired
+
+
+def _join(name: str, results: list[Array]) -> Array:
+    if len(results) == 1:
+        return results[0]
+    try:
+        return np.concatenate(results) if results[0].ndim else np.stack(results)
+    except ValueError as error:
+        raise SessionError(
+            f"output {name!r} has another shape for each sample: run them one by one"
+        ) from error

@@ -1,0 +1,185 @@
+"""Checks that an executable is consistent before anything is placed, opened or run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from weft_runtime.errors import ExecutableError
+from weft_runtime.executable import REGISTER_IO, Executable, HostGraph, Region, TensorBinding, TensorSignature
+from weft_runtime.layout import DEVICE_DTYPES
+from weft_runtime.memory import MAX_DEVICE_BYTES, plan_memory
+from weft_sim.isa import INSTRUCTION_BYTES
+
+__all__ = ["SIGNATURE_DTYPES", "validate"]
+
+SIGNATURE_DTYPES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64", "complex64", "complex128", "object",
+)  # fmt: skip
+"""NumPy names of the element types that ONNX Runtime takes and gives; "object" holds strings."""
+
+
+def validate(executable: Executable) -> None:
+    """Raises ExecutableError naming the first part that is impossible, and why."""
+    _check_signatures("input", executable.inputs)
+    _check_signatures("output", executable.outputs)
+    for region in executable.regions:
+        _check_region(region)
+    for graph in executable.host_graphs:
+        _check_host_graph(graph)
+    _check_steps(executable)
+    _check_flow(executable)
+    plan_memory(executable)
+
+
+def _check_signatures(role: str, signatures: tuple[TensorSignature, ...]) -> None:
+    _check_names(f"the model's {role}s", (signature.name for signature in signatures))
+    for signature in signatures:
+        if signature.dtype not in SIGNATURE_DTYPES:
+            raise ExecutableError(
+                f"model {role} {signature.name!r} has the unknown data type {signature.dtype!r}"
+            )
+
+
+def _check_names(where: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name:
+            raise ExecutableError(f"{where}: a tensor has no name")
+        if name in seen:
+            raise ExecutableError(f"{where}: tensor {name!r} is named twice")
+        seen.add(name)
+
+
+def _check_region(region: Region) -> None:
+    where = f"region {region.name!r}"
+    if not region.instructions or len(region.instructions) % INSTRUCTION_BYTES:
+        raise ExecutableError(
+            f"{where}: {len(region.instructions)} bytes of instructions "
+            f"are not a positive multiple of {INSTRUCTION_BYTES}"
+        )
+    count = len(region.instructions) // INSTRUCTION_BYTES
+    if len(region.sources) != count:
+        raise ExecutableError(f"{where}: {len(region.sources)} node names for {count} instructions")
+    for size in (region.workspace_bytes, region.io_bytes):
+        if not 0 <= size <= MAX_DEVICE_BYTES:
+            raise ExecutableError(f"{where}: a size of {size} bytes is outside 0 to {MAX_DEVICE_BYTES}")
+    for role, bindings in (("input", region.inputs), ("output", region.outputs)):
+        _check_names(f"{where} {role}s", (binding.name for binding in bindings))
+        for binding in bindings:
+            _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
+    _check_disjoint(where, region.inputs)
+
+
+def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
+    if binding.dtype not in DEVICE_DTYPES:
+        raise ExecutableError(f"{where}: data type {binding.dtype!r} cannot cross to the device")
+    if min(binding.shape, default=0) < 0 or math.prod(binding.shape) != binding.layout.elements:
+        raise ExecutableError(
+            f"{where}: shape {binding.shape} does not fit its layout view {binding.layout.view}"
+        )
+    if binding.register != REGISTER_IO:
+        raise ExecutableError(f"{where}: bound to register {binding.register}, not to the input/output area")
+    if binding.offset < 0 or binding.offset + binding.layout.nbytes > io_bytes:
+        raise ExecutableError(
+            f"{where}: bytes {binding.offset} to {binding.offset + binding.layout.nbytes} "
+            f"lie outside the input/output area of {io_bytes} bytes"
+        )
+
+
+def _check_disjoint(where: str, bindings: tuple[TensorBinding, ...]) -> None:
+    ordered = sorted(
+        (binding for binding in bindings if binding.layout.nbytes), key=lambda binding: binding.offset
+    )
+    for before, after in itertools.pairwise(ordered):
+        if before.offset + before.layout.nbytes > after.offset:
+            raise ExecutableError(f"{where}: inputs {before.name!r} and {after.name!r} overlap")
+
+
+def _check_host_graph(graph: HostGraph) -> None:
+    where = f"host graph {graph.name!r}"
+    try:
+        model = onnx.ModelProto.FromString(graph.model)
+    except DecodeError as error:
+        raise ExecutableError(f"{where}: its bytes are not an ONNX model") from error
+    if not model.HasField("graph"):
+        raise ExecutableError(f"{where}: its ONNX model has no graph")
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ExecutableError(f"{where}: tensor {tensor.name!r} refers to a file outside the executable")
+    _check_names(f"{where} inputs", graph.inputs)
+    _check_names(f"{where} outputs", graph.outputs)
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    initialized |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    taken = {value.name for value in model.graph.input}
+    if set(graph.inputs) - taken or taken - initialized - set(graph.inputs):
+        raise ExecutableError(f"{where}: its inputs {graph.inputs} are not those of its ONNX model")
+    missing = set(graph.outputs) - {value.name for value in model.graph.output}
+    if missing:
+        raise ExecutableError(f"{where}: its ONNX model does not give {sorted(missing)[0]!r}")
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for subgraph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(subgraph)
+
+
+def _check_steps(executable: Executable) -> None:
+    counts = {"host": len(executable.host_graphs), "device": len(executable.regions)}
+    expected = {(kind, index) for kind, count in counts.items() for index in range(count)}
+    seen: set[tuple[str, int]] = set()
+    for position, step in enumerate(executable.steps):
+        key = (step.kind, step.index)
+        if key not in expected:
+            raise ExecutableError(
+                f"step {position} refers to {step.kind} part {step.index}, which does not exist"
+            )
+        if key in seen:
+            raise ExecutableError(f"step {position} runs {step.kind} part {step.index} a second time")
+        seen.add(key)
+    if expected - seen:
+        kind, index = sorted(expected - seen)[0]
+        raise ExecutableError(f"no step runs {kind} part {index}")
+
+
+def _check_flow(executable: Executable) -> None:
+    """Every tensor is there before it is used, is made once, and reaches a region with the type it was made
+    with."""
+    available: dict[str, TensorBinding | None] = {signature.name: None for signature in executable.inputs}
+    for position, step in enumerate(executable.steps):
+        part: Region | HostGraph
+        part = executable.regions[step.index] if step.kind == "device" else executable.host_graphs[step.index]
+        where = f"step {position} ({part.name!r})"
+        for taken in part.inputs:
+            name = taken if isinstance(taken, str) else taken.name
+            if name not in available:
+                raise ExecutableError(f"{where} needs tensor {name!r}, which no earlier step gives")
+            made = available[name]
+            if made is None or isinstance(taken, str):
+                continue
+            if (made.shape, made.dtype) != (taken.shape, taken.dtype):
+                raise ExecutableError(
+                    f"{where} takes tensor {name!r} as {taken.dtype} {taken.shape}, "
+                    f"but it is made as {made.dtype} {made.shape}"
+                )
+        for given in part.outputs:
+            name = given if isinstance(given, str) else given.name
+            if name in available:
+                raise ExecutableError(f"{where} gives tensor {name!r}, which is there already")
+            available[name] = None if isinstance(given, str) else given
+    for signature in executable.outputs:
+        if signature.name not in available:
+            raise ExecutableError(f"no step gives the model's output {signature.name!r}")
