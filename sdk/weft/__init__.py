@@ -1,0 +1,32 @@
+"""Weft: from an ONNX model to instruction streams of a neural-network accelerator, and to checked answers.
+
+model = weft.load("resnet8.onnx")
+model = weft.quantize(model, calibration=samples)
+program = weft.compile(model, target="weft-16")
+with weft.Session(program, device="sim") as session:
+    outputs = session.run({"input": image})
+"""
+
+from __future__ import annotations
+
+from weft.api import verify
+from weft.frontend import Model, load
+from weft.program import Program, compile  # noqa: A004 - weft.compile is the public name
+from weft.quantize import quantize
+from weft_runtime import Session
+from weft_sim.machine import MachineConfig, machine
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MachineConfig",
+    "Model",
+    "Program",
+    "Session",
+    "__version__",
+    "compile",
+    "load",
+    "machine",
+    "quantize",
+    "verify",
+]

@@ -1,0 +1,56 @@
+"""What a compiled model consists of: its size, where its nodes run, its instructions, its races."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from weft_runtime.executable import Executable
+from weft_runtime.memory import plan_memory
+from weft_sim.errors import InstructionError
+from weft_sim.isa import INSTRUCTION_BYTES
+from weft_sim.isa.program import decode_program, disassemble
+
+__all__ = ["disassembly", "explain", "summarize"]
+
+
+def summarize(executable: Executable) -> dict[str, Any]:
+    """Sizes and estimates as plain JSON values; counts of nodes refer to the model's own nodes."""
+    regions = executable.regions
+    return {
+        "target": executable.machine.name,
+        "nodes": len(executable.nodes),
+        "offloaded_nodes": sum(node.device != "host" for node in executable.nodes),
+        "macs": executable.macs,
+        "offloaded_macs": executable.offloaded_macs,
+        "estimated_cycles": sum(region.estimated_cycles for region in regions),
+        "regions": len(regions),
+        "instructions": sum(len(region.instructions) // INSTRUCTION_BYTES for region in regions),
+        "dram_bytes": plan_memory(executable).dram_bytes if regions else 0,
+        "inexact": list(executable.inexact),
+        "calibration": executable.calibration,
+    }
+
+
+def explain(executable: Executable) -> dict[str, Any]:
+    """Where each node of the model runs, and why, as plain JSON values."""
+    return {
+        "target": executable.machine.name,
+        "calibration": executable.calibration,
+        "nodes": [asdict(node) for node in executable.nodes],
+    }
+
+
+def disassembly(executable: Executable) -> list[dict[str, Any]]:
+    """For each region its name and its program as text, one line per instruction with its ONNX node.
+
+    Raises InstructionError naming region and instruction for bytes that are no instruction.
+    """
+    listings = []
+    for region in executable.regions:
+        try:
+            text = disassemble(decode_program(region.instructions), region.sources)
+        except InstructionError as error:
+            raise InstructionError(f"region {region.name!r}: {error}") from error
+        listings.append({"region": region.name, "lines": text.splitlines()})
+    return listings

@@ -1,0 +1,70 @@
+"""`weft run`: a model or artifact on a device, with given or random inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weft.api.arrays import Arrays, random_arrays
+from weft.api.preparation import PrepareOptions, Source, open_program
+from weft.api.progress import Progress, quiet
+from weft.api.targets import Target
+from weft_runtime.executable import Executable
+from weft_runtime.profile import Profile
+from weft_runtime.session import Session
+
+__all__ = ["RunReport", "run"]
+
+NO_SHAPES: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Outputs by name, what the run cost, and whether its inputs were "given" or "random"."""
+
+    executable: Executable
+    outputs: Arrays
+    profile: Profile
+    inputs: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON values: totals, then per layer and per unit. The outputs are not among
+        them."""
+        return {
+            **self.profile.to_dict(),
+            "calibration": self.executable.calibration,
+            "inputs": self.inputs,
+            "layers": [
+                {"name": node.name, "region": node.region, "cycles": node.cycles, "active": dict(node.active)}
+                for node in self.profile.nodes
+            ],
+            "units": {
+                unit: {"busy": counters.busy, "stalls": dict(counters.stalls)}
+                for unit, counters in self.profile.units.items()
+            },
+        }
+
+
+def run(
+    source: Source | Executable,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    device: str = "sim",
+    target: Target | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, int] = NO_SHAPES,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> RunReport:
+    """Run `source` once, or k times in turn where the inputs hold k samples.
+
+    `inputs` and `calibration` hold one array per model input; without inputs, one seeded random sample runs.
+    A float model is quantized with `calibration`, else with `inputs`, else with random samples. Raises
+    WeftError.
+    """
+    program = open_program(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    arrays = random_arrays(program.inputs, program.batch, 1, seed, shapes) if inputs is None else inputs
+    with Session(program, device) as session:
+        outputs = session.run(arrays, lambda done, total: progress("run", done, total))
+        return RunReport(program, outputs, session.profile, "random" if inputs is None else "given")

@@ -1,0 +1,190 @@
+"""`weft verify`: a compiled model on a device against ONNX Runtime on the same QDQ graph, element by
+element."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from weft.api.arrays import Arrays, first_samples, random_arrays
+from weft.api.compare import compare, output_scale
+from weft.api.fused import run_fused
+from weft.api.preparation import PrepareOptions, Source, build, prepare
+from weft.api.progress import Progress, quiet
+from weft.api.targets import DEFAULT_TARGET, Target, resolve_target
+from weft.errors import CompileError
+from weft.frontend import Model, integerize, normalize, reference_session
+from weft_runtime.errors import HostError
+from weft_runtime.inputs import split_samples
+from weft_runtime.session import Session
+
+__all__ = ["OutputReport", "VerifyReport", "verify"]
+
+NO_SHAPES: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """One model output over all samples. `max_abs_diff_lsb` is None where only one side is finite."""
+
+    name: str
+    elements: int
+    mismatches: int
+    max_abs_diff_lsb: float | None
+    ort_default_mismatches: int | None
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The comparison of a device with the numeric reference.
+
+    The reference is the integer graph, run by ONNX Runtime with optimizations off. `max_abs_diff_lsb` counts
+    steps of the output's scale (units in the last place for float outputs without one); None means not
+    finite. `ort_default_mismatches` is how many elements ONNX Runtime's default, fused session differs in
+    from the reference; None if that session fails, for the reason in `ort_default_failure`.
+    """
+
+    device: str
+    target: str
+    samples: int
+    elements: int
+    mismatches: int
+    max_abs_diff_lsb: float | None
+    ort_default_mismatches: int | None
+    ort_default_failure: str
+    calibration: str
+    inputs: str
+    cycles: int
+    seconds: float
+    outputs: tuple[OutputReport, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every element agrees in every bit."""
+        return self.mismatches == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {**asdict(self), "outputs": [asdict(each) for each in self.outputs]}
+
+
+def verify(
+    source: Source,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    device: str = "sim",
+    target: Target = DEFAULT_TARGET,
+    samples: int | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, int] = NO_SHAPES,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> VerifyReport:
+    """Compile a model, run it on a device, and compare every output with the reference.
+
+    The first `samples` samples of `inputs` are used (all, if None), or as many seeded random ones (1, if
+    None). A float model is quantized first, as in `run`. A mismatch is in the report, not raised. Raises
+    WeftError.
+    """
+    start = time.perf_counter()
+    config = resolve_target(target)
+    prepared = prepare(source, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    program = build(prepared, config, progress)
+    if inputs is None:
+        arrays = random_arrays(program.inputs, program.batch, samples or 1, seed, shapes)
+    else:
+        arrays = first_samples(inputs, program.inputs, program.batch, samples)
+    reference = reference_session(integerize(normalize(prepared.model, prepared.shapes)))
+    parts = list(split_samples(arrays, program.inputs, program.batch))
+    progress("ONNX Runtime", 0, 0)
+    fused = run_fused(prepared.model, parts)
+    tally = _Tally(prepared.model)
+    cycles = 0
+    with Session(program, device) as session:
+        for done, part in enumerate(parts):
+            progress("verify", done, len(parts))
+            expected = _run(reference, part)
+            tally.compare_device(expected, session.run(part))
+            if fused.samples is not None:
+                tally.compare_fused(expected, fused.samples[done])
+            cycles += session.profile.cycles
+    outputs = tally.reports(fused.samples is not None)
+    return VerifyReport(
+        device=device,
+        target=config.name,
+        samples=len(parts),
+        elements=sum(each.elements for each in outputs),
+        mismatches=sum(each.mismatches for each in outputs),
+        max_abs_diff_lsb=_finite(max(tally.steps.values(), default=0.0)),
+        ort_default_mismatches=None if fused.samples is None else sum(tally.fused.values()),
+        ort_default_failure=fused.failure,
+        calibration=prepared.calibration,
+        inputs="random" if inputs is None else "given",
+        cycles=round(cycles / len(parts)),
+        seconds=time.perf_counter() - start,
+        outputs=outputs,
+    )
+
+
+class _Tally:
+    """Differences per output, summed over samples."""
+
+    def __init__(self, model: Model) -> None:
+        self._scales = {output.name: output_scale(model.proto, output.name) for output in model.outputs}
+        self._elements = dict.fromkeys(self._scales, 0)
+        self._mismatches = dict.fromkeys(self._scales, 0)
+        self.fused = dict.fromkeys(self._scales, 0)
+        self.steps = dict.fromkeys(self._scales, 0.0)
+
+    def compare_device(self, expected: Arrays, actual: Arrays) -> None:
+        for name, scale in self._scales.items():
+            found, reference = actual[name], expected[name]
+            if found.dtype != reference.dtype or found.shape != reference.shape:
+                raise CompileError(
+                    f"output {name!r} is {found.dtype} {list(found.shape)} on the device, but the reference "
+                    f"gives {reference.dtype} {list(reference.shape)}: report it as a defect of the compiler"
+                )
+            difference = compare(reference, found, scale)
+            self._elements[name] += difference.elements
+            self._mismatches[name] += difference.mismatches
+            self.steps[name] = max(self.steps[name], difference.steps)
+
+    def compare_fused(self, expected: Arrays, fused: Arrays) -> None:
+        for name in self._scales:
+            found, reference = fused[name], expected[name]
+            same = found.dtype == reference.dtype and found.shape == reference.shape
+            self.fused[name] += compare(reference, found, None).mismatches if same else reference.size
+
+    def reports(self, with_fused: bool) -> tuple[OutputReport, ...]:
+        return tuple(
+            OutputReport(
+                name,
+                self._elements[name],
+                self._mismatches[name],
+                _finite(self.steps[name]),
+                self.fused[name] if with_fused else None,
+            )
+            for name in self._scales
+        )
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: Arrays) -> Arrays:
+    names = [output.name for output in session.get_outputs()]
+    wanted = {value.name for value in session.get_inputs()}
+    try:
+        results = session.run(names, {name: array for name, array in inputs.items() if name in wanted})
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise HostError(
+            f"ONNX Runtime cannot run the reference of this model: {' '.join(str(error).split())[:400]}"
+        ) from error
+    return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
+
+
+def _finite(steps: float) -> float | None:
+    return steps if math.isfinite(steps) else None

@@ -1,0 +1,71 @@
+"""`weft compile`: from an ONNX model to an artifact."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from weft.cli.console import Stages, answer
+from weft.cli.options import (
+    CalibrationOption,
+    JsonOption,
+    ModelArgument,
+    SeedOption,
+    ShapeOption,
+    TargetOption,
+    shapes_of,
+)
+
+__all__ = ["compile_command"]
+
+
+def compile_command(
+    model: ModelArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT.weft", help="The artifact to write.")
+    ],
+    target: TargetOption = None,
+    calibration: CalibrationOption = None,
+    shape: ShapeOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Compile a model to an artifact that `weft run` executes.
+
+    Example: weft compile resnet8.onnx -o resnet8.weft --target weft-16 --calibration samples.npz
+    """
+    from weft.api.arrays import load_arrays
+    from weft.api.describe import summarize
+    from weft.api.preparation import PrepareOptions, build, prepare
+    from weft.api.targets import DEFAULT_TARGET, resolve_target
+    from weft_runtime.artifact import save
+
+    start = time.perf_counter()
+    machine = resolve_target(target or DEFAULT_TARGET)
+    samples = None if calibration is None else load_arrays(calibration)
+    with Stages() as stages:
+        prepared = prepare(model, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
+        executable = build(prepared, machine, stages)
+        save(executable, output)
+    data = {**summarize(executable), "output": str(output), "seconds": time.perf_counter() - start}
+    answer(data, json, lambda console: _render(console, data))
+
+
+def _render(console: Console, data: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    share = data["offloaded_macs"] / data["macs"] if data["macs"] else 0.0
+    table.add_row("target", data["target"])
+    table.add_row("nodes", f"{data['offloaded_nodes']} of {data['nodes']} on the accelerator")
+    table.add_row("MACs", f"{data['offloaded_macs']:,} of {data['macs']:,} on the accelerator ({share:.1%})")
+    table.add_row("estimate", f"{data['estimated_cycles']:,} cycles")
+    table.add_row("program", f"{data['instructions']:,} instructions in {data['regions']} regions")
+    table.add_row("device memory", f"{data['dram_bytes']:,} bytes")
+    table.add_row("calibration", data["calibration"])
+    table.add_row("inexact", "; ".join(data["inexact"]) or "nothing")
+    console.print(table)
+    console.print(f"wrote {data['output']} in {data['seconds']:.1f} s", markup=False)

@@ -1,0 +1,88 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft_sim.machine import PRESETS
+
+__all__ = [
+    "CalibrationOption",
+    "DeviceOption",
+    "InputOption",
+    "JsonOption",
+    "ModelArgument",
+    "ProgramArgument",
+    "SeedOption",
+    "ShapeOption",
+    "TargetOption",
+    "shapes_of",
+]
+
+
+def _known_target(value: str | None) -> str | None:
+    if value is not None and value not in PRESETS and not value.endswith(".json"):
+        raise typer.BadParameter(f"unknown target {value!r}; known: {', '.join(PRESETS)}, or a FILE.json")
+    return value
+
+
+def _known_device(value: str) -> str:
+    from weft_runtime.devices import (
+        device_names,  # its imports take half a second, which --help need not wait for
+    )
+
+    if value not in device_names():
+        raise typer.BadParameter(f"unknown device {value!r}; known: {', '.join(device_names())}")
+    return value
+
+
+def _shapes(values: list[str] | None) -> list[str] | None:
+    for value in values or []:
+        name, separator, size = value.rpartition("=")
+        if not (name and separator and size.isascii() and size.isdigit() and int(size) > 0):
+            raise typer.BadParameter(f"{value!r} is not NAME=SIZE with a size of at least 1")
+    return values
+
+
+def shapes_of(values: list[str] | None) -> dict[str, int]:
+    """The extents by name that `ShapeOption` gave."""
+    pairs = (value.rpartition("=") for value in values or [])
+    return {name: int(size) for name, _, size in pairs}
+
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX model, float or quantized.")]
+ProgramArgument = Annotated[Path, typer.Argument(metavar="PROGRAM", help="Artifact (.weft) or ONNX model.")]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        callback=_known_target,
+        help="A name from `weft targets` or a FILE.json. Default: weft-16, or the artifact's machine.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", "-d", callback=_known_device, help="Device: golden, sim or rtl.")
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.npz", help="Samples to quantize a float model with, one array per input."),
+]
+InputOption = Annotated[
+    Path | None,
+    typer.Option("--input", "-i", metavar="FILE.npz", help="Inputs, one array per input; else random ones."),
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=SIZE",
+        callback=_shapes,
+        help="Size of a symbolic extent of the inputs; repeatable.",
+    ),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of random inputs and random calibration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

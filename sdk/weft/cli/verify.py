@@ -1,0 +1,99 @@
+"""`weft verify`: compare a compiled model with ONNX Runtime, element by element."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from weft.cli.console import Stages, answer, note
+from weft.cli.options import (
+    CalibrationOption,
+    DeviceOption,
+    InputOption,
+    JsonOption,
+    ModelArgument,
+    SeedOption,
+    ShapeOption,
+    TargetOption,
+    shapes_of,
+)
+
+if TYPE_CHECKING:
+    from weft.api.verification import VerifyReport
+
+__all__ = ["verify_command"]
+
+
+def verify_command(
+    model: ModelArgument,
+    device: DeviceOption = "sim",
+    target: TargetOption = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", "-k", min=1, help="How many samples. Default: all given, or 1 random."),
+    ] = None,
+    inputs: InputOption = None,
+    calibration: CalibrationOption = None,
+    shape: ShapeOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Run a model on a device and compare every output with ONNX Runtime on the same quantized graph.
+
+    Exit status 1 if any element differs. Example: weft verify resnet8.onnx --samples 10 --input images.npz
+    """
+    from weft.api.arrays import load_arrays
+    from weft.api.targets import DEFAULT_TARGET
+    from weft.api.verification import verify
+
+    given = None if inputs is None else load_arrays(inputs)
+    calibrating = None if calibration is None else load_arrays(calibration)
+    with Stages() as stages:
+        report = verify(
+            model,
+            given,
+            device=device,
+            target=target or DEFAULT_TARGET,
+            samples=samples,
+            calibration=calibrating,
+            shapes=shapes_of(shape),
+            seed=seed,
+            progress=stages,
+        )
+    answer(report.to_dict(), json, lambda console: _render(console, report))
+    if not report.exact:
+        first = next(each for each in report.outputs if each.mismatches)
+        note(
+            f"weft: {report.mismatches} of {report.elements} elements differ from ONNX Runtime, "
+            f"first in output {first.name!r}"
+        )
+        raise typer.Exit(1)
+
+
+def _render(console: Console, report: VerifyReport) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("output", overflow="fold")
+    for column in ("elements", "mismatches", "largest (steps)", "ORT default differs in"):
+        table.add_column(column, justify="right")
+    for each in report.outputs:
+        largest = "not finite" if each.max_abs_diff_lsb is None else f"{each.max_abs_diff_lsb:g}"
+        table.add_row(
+            escape(each.name),
+            f"{each.elements:,}",
+            f"{each.mismatches:,}",
+            largest,
+            "failed" if each.ort_default_mismatches is None else f"{each.ort_default_mismatches:,}",
+        )
+    console.print(table)
+    if report.ort_default_failure:
+        console.print(report.ort_default_failure, markup=False)
+    verdict = "every element agrees" if report.exact else f"{report.mismatches:,} MISMATCHES"
+    console.print(
+        f"{report.device} · {report.target} · {report.samples} {report.inputs} samples · calibration "
+        f"{report.calibration} · {report.seconds:.1f} s: {verdict}",
+        markup=False,
+    )

@@ -1,0 +1,1 @@
+"""From operators of one region to instructions: storage, tiles, transfers, order, tokens."""

@@ -1,0 +1,52 @@
+"""What the emitters of one region share: the machine, its slots, constants, storage, and the choice of slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from weft.codegen.storage import Storage
+from weft.schedule.areas import Areas
+from weft_sim.machine import MachineConfig
+
+__all__ = ["ConstantPool", "Context"]
+
+ALIGNMENT = 64
+
+
+class ConstantPool:
+    """The region's constant data, in the order of use; every item starts at a multiple of 64 bytes."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def add(self, data: bytes) -> int:
+        """Appends and returns the offset from the constants' base register."""
+        self.data.extend(bytes(-len(self.data) % ALIGNMENT))
+        offset = len(self.data)
+        self.data.extend(data)
+        return offset
+
+
+@dataclass
+class Context:
+    """Mutable state of emission. `storage` maps tensor names to DRAM; `raw_inputs` maps names of region inputs to
+    their row-major, host-padded form where a first layer gathers its windows from that."""
+
+    config: MachineConfig
+    areas: Areas
+    constants: ConstantPool = field(default_factory=ConstantPool)
+    storage: dict[str, Storage] = field(default_factory=dict)
+    raw_inputs: dict[str, Storage] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lanes(self) -> int:
+        """Bytes of a vector."""
+        return self.config.lanes
+
+    def next_slot(self, kind: str) -> int:
+        """The slot (an address) of that kind that was not used last."""
+        turn = self.turns.get(kind, 1) ^ 1
+        self.turns[kind] = turn
+        slots: tuple[int, int] = getattr(self.areas, kind)
+        return slots[turn]

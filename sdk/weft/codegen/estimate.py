@@ -1,0 +1,58 @@
+"""Exact cycles of a region, from the simulator's timing-only mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weft.codegen.region import LoweredRegion
+from weft.errors import CompileError
+from weft_sim import simulator
+from weft_sim.isa.program import encode_program
+from weft_sim.machine import MachineConfig
+from weft_sim.result import RunOptions
+
+__all__ = ["RegionEstimate", "estimate_region"]
+
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class RegionEstimate:
+    """Cycles of the whole region, and of each ONNX node: from the end of the node before to its own end."""
+
+    cycles: int
+    by_node: dict[str, int]
+
+
+def estimate_region(name: str, region: LoweredRegion, config: MachineConfig) -> RegionEstimate:
+    """Runs the program without data. Raises CompileError if it faults, which would be a bug of the emitter."""
+    program = encode_program(region.instructions)
+    constants = _page(len(program))
+    workspace = constants + _page(len(region.constants))
+    io = workspace + _page(region.workspace_bytes)
+    dram = np.zeros(io + _page(region.io_bytes), np.uint8)
+    dram[: len(program)] = np.frombuffer(program, np.uint8)
+    result = simulator.run(
+        config, dram, 0, len(region.instructions), [constants, workspace, io], RunOptions(timing_only=True)
+    )
+    if result.fault is not None:
+        cause = f"{result.fault.cause}: {result.fault.detail}"
+        raise CompileError(
+            f"region {name!r}: emitted instruction {result.fault.instruction} is wrong ({cause})"
+        )
+    ends: dict[str, int] = {}
+    for event in result.events:
+        source = region.sources[int(event["index"])]
+        if source:
+            ends[source] = max(ends.get(source, 0), int(event["end"]))
+    by_node, previous = {}, 0
+    for source, end in sorted(ends.items(), key=lambda item: item[1]):
+        by_node[source] = end - previous
+        previous = end
+    return RegionEstimate(result.cycles, by_node)
+
+
+def _page(size: int) -> int:
+    return -(-size // PAGE) * PAGE

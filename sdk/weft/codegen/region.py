@@ -1,0 +1,176 @@
+"""One region: storage for its tensors, iterations of its operators, one ordered and synchronized program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft.codegen.context import ALIGNMENT, Context
+from weft.codegen.convolution import emit_convolution
+from weft.codegen.convolution_plan import gathers_windows, plan_convolution
+from weft.codegen.elementwise import emit_add
+from weft.codegen.iteration import Iteration, interleave
+from weft.codegen.pooling import emit_average_pool, emit_max_pool, pool_tile
+from weft.codegen.storage import Storage, blocked_layout
+from weft.codegen.workspace import Lifetime, plan_workspace
+from weft.errors import CompileError
+from weft.ir.operators import AveragePool, Convolution, ElementwiseAdd, MaxPool, Operator, Tensor, View
+from weft.schedule.areas import Areas
+from weft_runtime.executable import REGISTER_IO, REGISTER_WORKSPACE, Layout, TensorBinding
+from weft_sim.isa import Halt, Instruction
+from weft_sim.machine import MachineConfig
+from weft_sim.synchronize import synchronize
+
+__all__ = ["LoweredRegion", "lower_region"]
+
+
+@dataclass(frozen=True)
+class LoweredRegion:
+    """A region's program before packaging. `sources` names the ONNX node of each instruction."""
+
+    instructions: tuple[Instruction, ...]
+    sources: tuple[str, ...]
+    constants: bytes
+    workspace_bytes: int
+    io_bytes: int
+    inputs: tuple[TensorBinding, ...]
+    outputs: tuple[TensorBinding, ...]
+
+
+def lower_region(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> LoweredRegion:
+    """Lowers operators in topological order; `outputs` names the tensors that are read outside.
+
+    Raises CompileError if an operator does not fit the machine (the partitioner checks before).
+    """
+    storage = _RegionStorage(operators, outputs, config)
+    context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
+    iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
+    for iteration in iterations:
+        iteration.reads = tuple(storage.root(name) for name in iteration.reads)
+    order = [*interleave(iterations), (Halt(), "")]
+    plain = [instruction for instruction, _ in order]
+    return LoweredRegion(
+        tuple(synchronize(config, plain, storage.registers(len(context.constants.data)))),
+        tuple(source for _, source in order),
+        bytes(context.constants.data),
+        storage.workspace_bytes,
+        storage.io_bytes,
+        storage.input_bindings,
+        storage.output_bindings,
+    )
+
+
+def _emit(operator: Operator, context: Context) -> list[Iteration]:
+    match operator:
+        case Convolution():
+            plan = plan_convolution(operator, context)
+            if plan is not None:
+                return emit_convolution(plan, context)
+        case ElementwiseAdd():
+            return emit_add(operator, context)
+        case MaxPool():
+            tile = pool_tile(operator, context.config)
+            if tile is not None:
+                return emit_max_pool(operator, tile, context)
+        case AveragePool():
+            tile = pool_tile(operator, context.config)
+            if tile is not None:
+                return emit_average_pool(operator, tile, context)
+        case View():
+            return []
+    raise CompileError(
+        f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host"
+    )
+
+
+class _RegionStorage:
+    """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace."""
+
+    def __init__(self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> None:
+        self.config = config
+        self.blocked: dict[str, Storage] = {}
+        self.raw: dict[str, Storage] = {}
+        self.io_bytes = 0
+        self._roots: dict[str, str] = {}
+        self._tensors: dict[str, Tensor] = {}
+        for operator in operators:
+            for tensor in (*operator.inputs, operator.output):
+                self._tensors[tensor.name] = tensor
+            if isinstance(operator, View):
+                self._roots[operator.output.name] = self.root(operator.inputs[0].name)
+        self.input_bindings = self._bind_inputs(operators)
+        self.output_bindings = self._bind_outputs(outputs)
+        self.workspace_bytes = self._place_internal(operators)
+
+    def root(self, name: str) -> str:
+        """The tensor whose storage this one shares."""
+        return self._roots.get(name, name)
+
+    def registers(self, constant_bytes: int) -> list[int]:
+        """Base addresses as far apart as the areas are large: what the synchronizer needs to tell them apart."""
+        constants = -(-constant_bytes // ALIGNMENT) * ALIGNMENT
+        workspace = -(-self.workspace_bytes // ALIGNMENT) * ALIGNMENT
+        return [0, constants, constants + workspace]
+
+    def _bind_inputs(self, operators: Sequence[Operator]) -> tuple[TensorBinding, ...]:
+        produced = {operator.output.name for operator in operators}
+        bindings: list[TensorBinding] = []
+        for name, tensor in self._tensors.items():
+            if name in produced:
+                continue
+            readers = [operator for operator in operators if any(t.name == name for t in operator.inputs)]
+            gathering = [r for r in readers if isinstance(r, Convolution) and gathers_windows(r, self.config)]
+            window = self._shared_window(gathering)
+            if window is not None:
+                self.raw[name] = self._add_io(tensor, window, bindings)
+            if window is None or len(gathering) < len(readers):
+                self.blocked[name] = self._add_io(
+                    tensor, blocked_layout(tensor.view, self.config.lanes), bindings
+                )
+        return tuple(bindings)
+
+    def _shared_window(self, readers: Sequence[Convolution]) -> Layout | None:
+        """The host-padded row-major form of an input that its window-gathering readers share: all the same pads."""
+        if not readers or any(reader.pads != readers[0].pads for reader in readers):
+            return None
+        tensor = readers[0].inputs[0]
+        return Layout(tensor.view, tensor.view[1], readers[0].pads, tensor.zero_byte)
+
+    def _bind_outputs(self, outputs: set[str]) -> tuple[TensorBinding, ...]:
+        bindings: list[TensorBinding] = []
+        for name in (name for name in self._tensors if name in outputs):
+            root = self._tensors[self.root(name)]
+            if root.name not in self.blocked:
+                self.blocked[root.name] = self._add_io(root, blocked_layout(root.view, self.config.lanes), [])
+            storage, tensor = self.blocked[root.name], self._tensors[name]
+            bindings.append(
+                TensorBinding(name, tensor.shape, tensor.dtype, REGISTER_IO, storage.offset, storage.layout)
+            )
+        return tuple(bindings)
+
+    def _add_io(self, tensor: Tensor, layout: Layout, bindings: list[TensorBinding]) -> Storage:
+        storage = Storage(REGISTER_IO, self.io_bytes, layout)
+        bindings.append(
+            TensorBinding(tensor.name, tensor.shape, tensor.dtype, REGISTER_IO, self.io_bytes, layout)
+        )
+        self.io_bytes += -(-layout.nbytes // ALIGNMENT) * ALIGNMENT
+        return storage
+
+    def _place_internal(self, operators: Sequence[Operator]) -> int:
+        last_use: dict[str, int] = {}
+        for index, operator in enumerate(operators):
+            for tensor in (*operator.inputs, operator.output):
+                last_use[self.root(tensor.name)] = index
+        lifetimes = []
+        for index, operator in enumerate(operators):
+            name = operator.output.name
+            if self.root(name) == name and name not in self.blocked:
+                layout = blocked_layout(operator.output.view, self.config.lanes)
+                lifetimes.append(Lifetime(name, layout.nbytes, index, last_use[name]))
+        offsets, total = plan_workspace(lifetimes)
+        for name, offset in offsets.items():
+            layout = blocked_layout(self._tensors[name].view, self.config.lanes)
+            self.blocked[name] = Storage(REGISTER_WORKSPACE, offset, layout)
+        for name in self._roots:
+            self.blocked[name] = self.blocked[self.root(name)]
+        return total

@@ -1,0 +1,11 @@
+"""From an ONNX file to a normalized model, and from a QDQ model to the integer graph."""
+
+from __future__ import annotations
+
+from weft.frontend.integerize import integerize
+from weft.frontend.load import load
+from weft.frontend.model import Model
+from weft.frontend.normalize import normalize
+from weft.frontend.session import default_session, reference_session
+
+__all__ = ["Model", "default_session", "integerize", "load", "normalize", "reference_session"]

@@ -1,0 +1,1 @@
+"""QDQ to integer operators, one file per operator family."""

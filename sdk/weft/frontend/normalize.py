@@ -1,0 +1,64 @@
+"""The pass pipeline that every model goes through before quantization or `integerize`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from weft.frontend.model import Model
+from weft.frontend.passes.bind_shapes import BindShapes
+from weft.frontend.passes.explicit_pads import ExplicitPads
+from weft.frontend.passes.fold_batch_norm import FoldBatchNorm
+from weft.frontend.passes.fold_bias_add import FoldBiasAdd
+from weft.frontend.passes.fold_channel_scale import FoldChannelScale
+from weft.frontend.passes.fold_constants import FoldConstants
+from weft.frontend.passes.infer_shapes import InferShapes
+from weft.frontend.passes.inline_functions import InlineFunctions
+from weft.frontend.passes.lift_constants import LiftConstants
+from weft.frontend.passes.protocol import Pass
+from weft.frontend.passes.remove_identities import RemoveIdentities
+from weft.frontend.passes.sum_to_add import SumToAdd
+from weft.frontend.passes.unique_names import UniqueNames
+from weft.frontend.passes.upgrade_opset import UpgradeOpset
+
+NO_SHAPES: Mapping[str, int] = {}
+
+
+def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
+    """The normalizing passes in their order."""
+    return (
+        BindShapes(shapes),
+        InlineFunctions(),
+        UniqueNames(),
+        LiftConstants(),
+        UpgradeOpset(),
+        LiftConstants(),
+        UniqueNames(),
+        InferShapes(),
+        SumToAdd(),
+        RemoveIdentities(),
+        FoldConstants(),
+        RemoveIdentities(),
+        FoldBatchNorm(),
+        FoldChannelScale(),
+        FoldBiasAdd(),
+        ExplicitPads(),
+        InferShapes(),
+    )
+
+
+def normalize(model: Model, shapes: Mapping[str, int] = NO_SHAPES) -> Model:
+    """The model in the form that the quantizer and the compiler expect, computing the same.
+
+    Extents bound (`shapes` by symbol; the batch is 1 if not given), constants folded, nodes uniquely named,
+    nodes that do nothing removed, batch normalization and bias folded in float models, pads explicit,
+    operator set >= 13 where the model can be converted, the shape of every tensor static where inference
+    finds it. Raises ModelError for shapes that do not fit the model.
+    """
+    return run_passes(model, passes(shapes))
+
+
+def run_passes(model: Model, pipeline: Sequence[Pass]) -> Model:
+    """Runs passes one after the other."""
+    for each in pipeline:
+        model = each.run(model)
+    return model

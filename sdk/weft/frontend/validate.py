@@ -1,0 +1,185 @@
+"""Checks on an ONNX protobuf from an untrusted file that ONNX's own checker does not make, or words badly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx
+from onnx import defs, helper, numpy_helper
+
+from weft.errors import ModelError
+from weft.frontend.model import standard_opset
+from weft.frontend.topology import all_nodes, sort_nodes, subgraphs
+
+OLDEST_OPSET = 7
+KNOWN_DOMAINS = frozenset(
+    {
+        "",
+        "ai.onnx",
+        "ai.onnx.ml",
+        "ai.onnx.preview",
+        "com.microsoft",
+        "com.microsoft.nchwc",
+        "com.ms.internal.nhwc",
+    }
+)
+
+
+def validate(proto: onnx.ModelProto, name: str) -> None:
+    """Checks `proto` and sorts its nodes topologically in place; raises ModelError naming what and where."""
+    _check_header(proto, name)
+    _check_domains(proto, name)
+    _check_names(proto.graph, name, frozenset())
+    _sort(proto.graph, name)
+    for owner, tensor in all_tensors(proto):
+        check_tensor(tensor, name, owner)
+    try:
+        onnx.checker.check_model(proto, full_check=False)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        raise ModelError(
+            f"{name}: breaks ONNX's rules: {first_line(error)}; export the model again"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first non-empty line of an exception's message, at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def all_tensors(proto: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Every dense tensor stored in the model, its subgraphs and functions, each with the name of what holds
+    it."""
+    yield from _graph_tensors(proto.graph)
+    for function in proto.functions:
+        yield from _node_tensors(function.node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    for tensor in graph.initializer:
+        yield f"initializer '{tensor.name}'", tensor
+    for sparse in graph.sparse_initializer:
+        yield f"initializer '{sparse.values.name}'", sparse.values
+        yield f"indices of initializer '{sparse.values.name}'", sparse.indices
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, onnx.TensorProto]]:
+    for node in nodes:
+        for attribute in node.attribute:
+            owner = f"node '{node.name or node.op_type}', attribute '{attribute.name}'"
+            if attribute.HasField("t"):
+                yield owner, attribute.t
+            yield from ((owner, tensor) for tensor in attribute.tensors)
+        for inner in subgraphs(node):
+            yield from _graph_tensors(inner)
+
+
+def check_tensor(tensor: onnx.TensorProto, name: str, owner: str) -> None:
+    """Raises ModelError unless the stored data are exactly as long as the tensor's shape asks for."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise ModelError(f"{name}: {owner} keeps its data in another file; load the model from its path")
+    if min(tensor.dims, default=0) < 0:
+        raise ModelError(f"{name}: {owner} has the shape {list(tensor.dims)}; no extent may be negative")
+    try:
+        if tensor.data_type == onnx.TensorProto.STRING:
+            stored, wanted = len(tensor.string_data), _element_count(tensor)
+        elif tensor.HasField("raw_data"):
+            stored, wanted = len(tensor.raw_data), _raw_bytes(tensor)
+        else:
+            stored, wanted = numpy_helper.to_array(tensor).size, _element_count(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{name}: {owner} cannot be decoded: {first_line(error)}; the file is damaged"
+        ) from error
+    if stored != wanted:
+        raise ModelError(
+            f"{name}: {owner} stores {stored} values or bytes, its shape and type ask for {wanted}"
+        )
+
+
+def _element_count(tensor: onnx.TensorProto) -> int:
+    count = 1
+    for extent in tensor.dims:
+        count *= extent
+    return count
+
+
+def _raw_bytes(tensor: onnx.TensorProto) -> int:
+    four_bit = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1}
+    if tensor.data_type in four_bit:
+        return (_element_count(tensor) + 1) // 2
+    if tensor.data_type in {getattr(onnx.TensorProto, "INT2", -1), getattr(onnx.TensorProto, "UINT2", -1)}:
+        return (_element_count(tensor) + 3) // 4
+    return _element_count(tensor) * np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+
+
+def _check_header(proto: onnx.ModelProto, name: str) -> None:
+    if not proto.ir_version or not proto.HasField("graph"):
+        raise ModelError(f"{name}: holds no ONNX graph; is the file really an .onnx model, and complete?")
+    version, newest = standard_opset(proto), defs.onnx_opset_version()
+    if version == 0 and not any(node.domain in ("", "ai.onnx") for node in all_nodes(proto.graph)):
+        return
+    if not OLDEST_OPSET <= version <= newest:
+        raise ModelError(
+            f"{name}: operator set {version} is outside {OLDEST_OPSET}..{newest}; "
+            "export with a version in that range"
+        )
+
+
+def _check_domains(proto: onnx.ModelProto, name: str) -> None:
+    known = KNOWN_DOMAINS | {function.domain for function in proto.functions}
+    imported = {entry.domain for entry in proto.opset_import}
+    for node in all_nodes(proto.graph):
+        where = f"{name}: node '{node.name}' ({node.op_type})"
+        if node.domain not in known and not node.domain.startswith("ai.onnx"):
+            raise ModelError(
+                f"{where} is of the unknown operator domain '{node.domain}'; replace it by standard operators"
+            )
+        if node.domain not in imported and not (
+            node.domain in ("", "ai.onnx") and imported & {"", "ai.onnx"}
+        ):
+            raise ModelError(f"{where} is of the domain '{node.domain}', which the model does not import")
+
+
+def _check_names(graph: onnx.GraphProto, name: str, outer: frozenset[str]) -> None:
+    known = outer | {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    known |= {tensor.values.name for tensor in graph.sparse_initializer}
+    known |= {output for node in graph.node for output in node.output}
+    for node in graph.node:
+        for tensor in node.input:
+            if tensor and tensor not in known:
+                raise ModelError(
+                    f"{name}: node '{node.name}' ({node.op_type}) reads '{tensor}', which is neither an "
+                    "input, an initializer nor any node's output; export the model again"
+                )
+        for inner in subgraphs(node):
+            _check_names(inner, name, known)
+    for value in graph.output:
+        if value.name not in known:
+            raise ModelError(f"{name}: the graph's output '{value.name}' is produced by no node")
+
+
+def _sort(graph: onnx.GraphProto, name: str) -> None:
+    nodes = list(graph.node)
+    ordered = sort_nodes(nodes)
+    if len(ordered) < len(nodes):
+        placed = {id(node) for node in ordered}
+        stuck = next(node for node in nodes if id(node) not in placed)
+        raise ModelError(
+            f"{name}: node '{stuck.name}' ({stuck.op_type}) is part of, or behind, a cycle in the graph; "
+            "ONNX graphs must be acyclic (use Loop or Scan)"
+        )
+    if any(first is not second for first, second in zip(nodes, ordered, strict=True)):
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+        del graph.node[:]
+        graph.node.extend(copies)
+    for node in graph.node:
+        for inner in subgraphs(node):
+            _sort(inner, name)

@@ -1,0 +1,21 @@
+"""The compiler's operators: what an accelerator may be asked to compute, free of ONNX spelling."""
+
+from __future__ import annotations
+
+from weft.ir.graph import Graph, static_shape
+from weft.ir.operators import AveragePool, Convolution, ElementwiseAdd, MaxPool, Operator, Tensor, View
+from weft.ir.recognize import Recognition, recognize
+
+__all__ = [
+    "AveragePool",
+    "Convolution",
+    "ElementwiseAdd",
+    "Graph",
+    "MaxPool",
+    "Operator",
+    "Recognition",
+    "Tensor",
+    "View",
+    "recognize",
+    "static_shape",
+]

@@ -1,0 +1,66 @@
+"""Pattern-based grouping: which nodes of the integer graph form operators that the accelerator computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+
+from weft.ir.graph import Graph
+from weft.ir.operators import Operator
+from weft.ir.patterns import convolution, elementwise, pooling, view
+from weft.ir.patterns.common import Refusal
+
+__all__ = ["Recognition", "recognize"]
+
+Pattern = Callable[[Graph, onnx.NodeProto], Operator]
+
+PATTERNS: dict[str, Pattern] = {
+    "QLinearConv": convolution.match,
+    "QLinearMatMul": convolution.match_matmul,
+    "Add": elementwise.match_add,
+    "MaxPool": pooling.match_max,
+    "AveragePool": pooling.match_average,
+    "GlobalAveragePool": pooling.match_global_average,
+    "Reshape": view.match,
+    "Flatten": view.match,
+    "Squeeze": view.match,
+    "Unsqueeze": view.match,
+}
+"""Root operator type → matcher. A matcher raises Refusal with the reason when the node must stay on the host."""
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """`operators` in topological order; `refused` gives, for every other node by name, why it stays on the host."""
+
+    operators: tuple[Operator, ...]
+    refused: dict[str, str]
+
+
+def recognize(graph: Graph) -> Recognition:
+    """Groups the nodes of an integer graph. Every node is in exactly one operator or in `refused`."""
+    operators: list[Operator] = []
+    refused: dict[str, str] = {}
+    taken: set[str] = set()
+    for node in graph.nodes:
+        pattern = PATTERNS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if pattern is None or node.name in taken:
+            continue
+        try:
+            operator = pattern(graph, node)
+        except Refusal as reason:
+            refused[node.name] = str(reason)
+            continue
+        if taken.intersection(operator.nodes):
+            refused[node.name] = "its nodes belong to another operator"
+            continue
+        taken.update(operator.nodes)
+        operators.append(operator)
+    for node in graph.nodes:
+        if node.name not in taken:
+            refused.setdefault(node.name, f"no pattern of this accelerator starts at {node.op_type} here")
+    order = {node.name: index for index, node in enumerate(graph.nodes)}
+    operators.sort(key=lambda operator: order[operator.nodes[-1]])
+    return Recognition(tuple(operators), {name: refused[name] for name in refused if name not in taken})

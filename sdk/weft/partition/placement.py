@@ -1,0 +1,98 @@
+"""Which recognized operators the accelerator takes, and why the others stay on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from weft.codegen.convolution_plan import choose_tile, gathers_windows
+from weft.codegen.pooling import pool_tile
+from weft.ir import Graph, Operator, Recognition, View
+from weft.ir.operators import AveragePool, Convolution, MaxPool
+from weft_sim.machine import MachineConfig
+
+__all__ = ["Placement", "place"]
+
+ViewShape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Operators for the accelerator in topological order; for every other node by name, why it is on the host."""
+
+    operators: tuple[Operator, ...]
+    reasons: Mapping[str, str]
+
+
+def place(graph: Graph, recognition: Recognition, config: MachineConfig) -> Placement:
+    """Takes every operator that fits the machine, except views that nothing on the accelerator can follow."""
+    reasons = dict(recognition.refused)
+    taken: dict[str, Operator] = {}
+    for operator in recognition.operators:
+        reason = _capacity(operator, config)
+        if reason is None:
+            taken[operator.name] = operator
+        else:
+            reasons.update(dict.fromkeys(operator.nodes, reason))
+    while True:
+        refused = _refused_view(graph, list(taken.values()), config)
+        if refused is None:
+            return Placement(tuple(taken.values()), reasons)
+        operator, reason = refused
+        del taken[operator.name]
+        reasons.update(dict.fromkeys(operator.nodes, reason))
+
+
+def _capacity(operator: Operator, config: MachineConfig) -> str | None:
+    fits = True
+    match operator:
+        case Convolution():
+            view = operator.inputs[0].view
+            fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(
+                operator, config
+            )
+        case MaxPool() | AveragePool():
+            fits = pool_tile(operator, config) is not None
+    return None if fits else f"no tile of it fits {config.name}'s memories"
+
+
+def _refused_view(
+    graph: Graph, operators: Sequence[Operator], config: MachineConfig
+) -> tuple[Operator, str] | None:
+    """The first view that must go to the host: fed by the host, or read in a form that its storage does not have."""
+    producers = {operator.output.name: operator for operator in operators}
+    stored: dict[str, ViewShape] = {}
+    for operator in operators:
+        if not isinstance(operator, View):
+            stored[operator.output.name] = operator.output.view
+            continue
+        source = operator.inputs[0].name
+        if source not in producers and not _leads_in(operator, operators):
+            return operator, "a reshape in front of the accelerator is the host's"
+        stored[operator.output.name] = stored.get(source, operator.inputs[0].view)
+        reason = _unreadable(operator, stored[operator.output.name], operators, config)
+        if reason is not None:
+            return operator, reason
+    return None
+
+
+def _leads_in(view: View, operators: Sequence[Operator]) -> bool:
+    """Whether the view only renames a value from the host for a reader that computes."""
+    if view.inputs[0].view != view.output.view:
+        return False
+    readers = (each for each in operators if any(tensor.name == view.output.name for tensor in each.inputs))
+    return any(not isinstance(reader, View) for reader in readers)
+
+
+def _unreadable(
+    view: View, stored: ViewShape, operators: Sequence[Operator], config: MachineConfig
+) -> str | None:
+    if stored == view.output.view:
+        return None
+    for reader in operators:
+        if isinstance(reader, View) or all(tensor.name != view.output.name for tensor in reader.inputs):
+            continue
+        flat = isinstance(reader, Convolution) and reader.weights.shape[2:] == (1, 1) and reader.group == 1
+        if not flat or choose_tile(reader, stored, config, gather=False) is None:  # type: ignore[arg-type]
+            return f"its reader {reader.name!r} cannot take the unflattened form"
+    return None

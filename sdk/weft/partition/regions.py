@@ -1,0 +1,96 @@
+"""Groups of nodes that run in one go: convex by construction, for any graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import onnx
+
+from weft.ir import Graph, Operator
+from weft.ir.graph import captured_names
+from weft.partition.placement import Placement
+
+__all__ = ["Group", "group"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One step of execution: operators of the accelerator, or nodes of the host. `inputs` and `outputs` are the values
+    that cross its border; outputs include the model's."""
+
+    operators: tuple[Operator, ...]
+    nodes: tuple[onnx.NodeProto, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass
+class _Unit:
+    """An operator, or one host node: what the grouping moves as one."""
+
+    operator: Operator | None
+    node: onnx.NodeProto | None
+    reads: list[str]
+    writes: list[str]
+
+
+def group(graph: Graph, placement: Placement) -> list[Group]:
+    """Steps in execution order.
+
+    level(u) = max over producers p of level(p), plus 1 where p and u run on different devices. Units of one device and
+    one level make a group: a path that leaves a group crosses to the other device, so its level grows and it can
+    never come back. Nodes that nothing needs (dequantizations absorbed by operators) are left out.
+    """
+    units = _needed(graph, _units(graph, placement))
+    producer = {name: unit for unit in units for name in unit.writes}
+    levels: dict[int, int] = {}
+    members: dict[tuple[int, bool], list[_Unit]] = defaultdict(list)
+    for unit in units:
+        level, on_device = 0, unit.operator is not None
+        for name in unit.reads:
+            source = producer.get(name)
+            if source is not None:
+                level = max(level, levels[id(source)] + ((source.operator is not None) != on_device))
+        levels[id(unit)] = level
+        members[(level, on_device)].append(unit)
+    return [_border(graph, members[key], units) for key in sorted(members)]
+
+
+def _units(graph: Graph, placement: Placement) -> list[_Unit]:
+    """All units in topological order (an operator stands where its last node is)."""
+    last = {operator.nodes[-1]: operator for operator in placement.operators}
+    inside = {name for operator in placement.operators for name in operator.nodes}
+    units: list[_Unit] = []
+    for node in graph.nodes:
+        operator = last.get(node.name)
+        if operator is not None:
+            names = [tensor.name for tensor in operator.inputs]
+            units.append(_Unit(operator, None, names, [operator.output.name]))
+        elif node.name not in inside:
+            reads = [name for name in (*node.input, *captured_names(node)) if name]
+            units.append(_Unit(None, node, reads, [name for name in node.output if name]))
+    return units
+
+
+def _needed(graph: Graph, units: list[_Unit]) -> list[_Unit]:
+    needed = set(graph.output_names)
+    kept: list[_Unit] = []
+    for unit in reversed(units):
+        if needed.intersection(unit.writes):
+            needed.update(unit.reads)
+            kept.append(unit)
+    return kept[::-1]
+
+
+def _border(graph: Graph, members: list[_Unit], units: list[_Unit]) -> Group:
+    inside = {id(unit) for unit in members}
+    written = {name for unit in members for name in unit.writes}
+    read_outside = {name for unit in units if id(unit) not in inside for name in unit.reads}
+    read_outside |= set(graph.output_names)
+    reads = dict.fromkeys(name for unit in members for name in unit.reads)
+    inputs = tuple(name for name in reads if name not in written and name not in graph.initializers)
+    outputs = tuple(name for unit in members for name in unit.writes if name in read_outside)
+    operators = tuple(unit.operator for unit in members if unit.operator is not None)
+    nodes = tuple(unit.node for unit in members if unit.node is not None)
+    return Group(operators, nodes, inputs, outputs)

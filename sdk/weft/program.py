@@ -1,0 +1,69 @@
+"""A compiled model as the Python user holds it: what `weft.compile` returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from weft import compiler
+from weft.api.describe import summarize
+from weft.frontend import Model
+from weft_runtime import artifact
+from weft_runtime.executable import Executable, NodeReport
+from weft_sim.machine import MachineConfig
+
+__all__ = ["Program", "compile"]
+
+NO_SHAPES: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model compiled for one machine. Run it with `weft.Session(program)` or save it as an artifact."""
+
+    executable: Executable
+
+    @property
+    def nodes(self) -> tuple[NodeReport, ...]:
+        """Where each node runs, why, and what it costs."""
+        return self.executable.nodes
+
+    @property
+    def estimated_cycles(self) -> int:
+        """Cycles of all regions in the timing-only simulator."""
+        return sum(region.estimated_cycles for region in self.executable.regions)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the artifact, atomically. Raises ArtifactError where it cannot be written."""
+        artifact.save(self.executable, path)
+
+    def summary(self) -> str:
+        """A few lines: cycles, utilization, what runs where."""
+        facts, machine = summarize(self.executable), self.executable.machine
+        cycles = self.estimated_cycles
+        use = self.executable.macs / (cycles * machine.macs_per_cycle) if cycles else 0.0
+        host = [f"{node.op} {node.name!r}: {node.reason}" for node in self.nodes if node.device == "host"]
+        lines = [
+            f"{machine.name}: {cycles:,} cycles estimated, {use:.1%} of peak",
+            f"{facts['offloaded_nodes']} of {facts['nodes']} nodes and {facts['offloaded_macs']:,} of {facts['macs']:,} "
+            f"multiply-accumulates on the accelerator, in {facts['regions']} region(s)",
+            f"{facts['instructions']:,} instructions, {facts['dram_bytes']:,} bytes of DRAM",
+            *(f"inexact: {line}" for line in self.executable.inexact),
+            *(f"host: {line}" for line in host),
+        ]
+        return "\n".join(lines)
+
+
+def compile(  # noqa: A001 - weft.compile is the public name
+    model: Model,
+    target: str | MachineConfig = "weft-16",
+    *,
+    shapes: Mapping[str, int] = NO_SHAPES,
+    calibration: str = "none",
+) -> Program:
+    """Compiles a quantized model for a machine (a preset's name or a MachineConfig); see `weft.compiler.compile`.
+
+    Raises ModelError, CompileError or MachineError.
+    """
+    return Program(compiler.compile(model, target, shapes=shapes, calibration=calibration))
