@@ -29,13 +29,13 @@ check: lint types imports generated ## everything CI checks, in an environment t
 
 lint: environment
 	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --quiet --check .
+	$(BIN)/ruff format --check .
 
 types: environment
 	$(BIN)/mypy
 
 imports: environment
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 
 generated: environment
 	$(BIN)/python -m weft_sim.isa.generate --check

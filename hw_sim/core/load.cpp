@@ -16,6 +16,7 @@ Load::Load(Shared& shared)
 
 void Load::observe(Cycle, const Dram::Outputs& dram) {
     issues_ = !generating_ && !contexts_.full() && shared_.can_issue(shared_.load_queue, SELF);
+    waiting_ = shared_.waiting(shared_.load_queue, SELF);
     accepted_ = ar_valid_ && dram.ar_ready[Dram::LOAD];
     forms_ = generating_ && (!ar_valid_ || accepted_) && !arriving_.full();
     ready_ = fifo_ + shared_.config.dram_beat_bytes <= capacity_;
@@ -96,7 +97,7 @@ Cycle Load::regular_fill(std::int64_t change) const {
 
 Activity Load::activity(bool granted) const {
     if (write_) return granted ? Activity::BUSY : Activity::BANK;
-    return contexts_.empty() ? shared_.waiting(shared_.load_queue, SELF) : Activity::DRAM;
+    return contexts_.empty() ? waiting_ : Activity::DRAM;
 }
 
 void Load::advance(Cycle now, Cycle cycles, bool granted) {

@@ -58,6 +58,7 @@ private:
 
     // Decisions of this cycle.
     bool issues_ = false;
+    Activity waiting_ = Activity::IDLE;
     bool accepted_ = false;
     bool forms_ = false;
     bool ready_ = false;

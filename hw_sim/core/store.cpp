@@ -18,6 +18,7 @@ Store::Store(Shared& shared)
 void Store::observe(Cycle, const Dram::Outputs& dram) {
     const Config& config = shared_.config;
     issues_ = !contexts_.full() && shared_.can_issue(shared_.store_queue, SELF);
+    waiting_ = shared_.waiting(shared_.store_queue, SELF);
     aw_accepted_ = aw_valid_ && dram.aw_ready;
     w_accepted_ = w_valid_ && dram.w_ready;
     responds_ = dram.b_valid;
@@ -75,7 +76,7 @@ Cycle Store::regular_fill(bool granted) const {
 Activity Store::activity(bool granted) const {
     if ((read_ && granted) || sends_) return Activity::BUSY;
     if (read_) return Activity::BANK;
-    return contexts_.empty() ? shared_.waiting(shared_.store_queue, SELF) : Activity::DRAM;
+    return contexts_.empty() ? waiting_ : Activity::DRAM;
 }
 
 void Store::advance(Cycle now, Cycle cycles, bool granted) {

@@ -61,6 +61,7 @@ private:
 
     // Decisions of this cycle.
     bool issues_ = false;
+    Activity waiting_ = Activity::IDLE;
     bool forms_ = false;
     bool aw_accepted_ = false;
     bool w_accepted_ = false;

@@ -1,11 +1,11 @@
 """Sets of addresses that strided streams touch, in a normal form, with an exact and fast overlap test.
 
-A stream of an instruction is `base + Σ stride·digit` with `length` units at each step. As a set it is the same when
-strides are made positive, steps of stride 0 dropped, and loops that continue each other merged; most streams of
-compiled programs become one run or a rectangle. Whether two sets meet is then a bounded integer equation
-Σ stride·z ∈ [low, high], solved by branch and bound over the strides in descending order, where both the reach of the
-smaller strides and their greatest common divisor prune. A search that gets long (hostile strides) falls back to
-enumerating and sorting the runs, which MAX_WORK bounds.
+A stream of an instruction is `base + Σ stride·digit` with `length` units at each step. As a set it is the
+same when strides are made positive, steps of stride 0 dropped, and loops that continue each other merged;
+most streams of compiled programs become one run or a rectangle. Whether two sets meet is then a bounded
+integer equation Σ stride·z ∈ [low, high], solved by branch and bound over the strides in descending order,
+where both the reach of the smaller strides and their greatest common divisor prune. A search that gets long
+(hostile strides) falls back to enumerating and sorting the runs, which MAX_WORK bounds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _SEARCH_NODES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """The units (bytes, rows, slots) {low + Σ stride·digit + i, i < length}: strides positive, descending, distinct.
+    """The units (bytes, rows, slots) {low + Σ stride·digit + i, i < length}: strides positive, descending,
+    distinct.
 
     `dims` holds (count, stride) with counts above 1. `high` is inclusive.
     """
@@ -79,7 +80,8 @@ def overlap(first: Footprint, second: Footprint) -> bool:
 
 @lru_cache(maxsize=1 << 18)
 def _meet(length: int, dims: Dims, other_length: int, other_dims: Dims, distance: int) -> bool:
-    """Whether a set of runs at 0 meets one at `distance`: is there Σ stride·z within [low, high] with bounded z?"""
+    """Whether a set of runs at 0 meets one at `distance`: is there Σ stride·z within [low, high] with bounded
+    z?"""
     ranges: dict[int, tuple[int, int]] = {stride: (1 - count, 0) for count, stride in dims}
     for count, stride in other_dims:
         ranges[stride] = (ranges.get(stride, (0, 0))[0], count - 1)
@@ -123,7 +125,9 @@ class _Search:
         stride, least, most = self.terms[level]
         least = max(least, -(-(low - self.high[level + 1]) // stride))
         most = min(most, (high - self.low[level + 1]) // stride)
-        return any(self.reaches(level + 1, low - stride * z, high - stride * z) for z in range(least, most + 1))
+        return any(
+            self.reaches(level + 1, low - stride * z, high - stride * z) for z in range(least, most + 1)
+        )
 
 
 def common_address(first: Footprint, second: Footprint) -> int:

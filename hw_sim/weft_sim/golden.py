@@ -1,6 +1,8 @@
-"""The golden model: programs executed one instruction at a time, in program order, by the table's own semantics.
+"""The golden model: programs executed one instruction at a time, in program order, by the table's own
+semantics.
 
-It has no time and settles every argument about bytes: the simulator and the RTL must leave the same DRAM behind.
+It has no time and settles every argument about bytes: the simulator and the RTL must leave the same DRAM
+behind.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ __all__ = ["GoldenMachine", "run"]
 
 
 class GoldenMachine:
-    """One launch, step by step. `executed` lists (program index, instruction, base registers before it) in execution
-    order, as `races.check_execution` takes it."""
+    """One launch, step by step. `executed` lists (program index, instruction, base registers before it) in
+    execution order, as `races.check_execution` takes it."""
 
     def __init__(
         self,
@@ -60,7 +62,9 @@ class GoldenMachine:
     def _fetch(self, index: int) -> Instruction | StaticFault:
         start = self.program_address + index * INSTRUCTION_BYTES
         if index >= self.instruction_count:
-            return StaticFault(FaultCause.PROGRAM_RANGE, f"the program has {self.instruction_count} instructions")
+            return StaticFault(
+                FaultCause.PROGRAM_RANGE, f"the program has {self.instruction_count} instructions"
+            )
         return decode(self.state.dram[start : start + INSTRUCTION_BYTES].tobytes())
 
 
@@ -74,7 +78,8 @@ def run(
 ) -> RunResult:
     """Runs the program at `program_address` (bytes) of `dram` (uint8, modified in place).
 
-    Raises ValueError when the program itself does not lie inside `dram`; everything else ends as a fault in the result.
+    Raises ValueError when the program itself does not lie inside `dram`; everything else ends as a fault in
+    the result.
     """
     check_launch(dram, program_address, instruction_count, registers)
     machine = GoldenMachine(config, dram, program_address, instruction_count, registers)
@@ -96,8 +101,12 @@ def check_launch(
     if dram.dtype != np.uint8 or dram.ndim != 1 or not dram.flags.c_contiguous or len(dram) >= 1 << 32:
         raise ValueError("DRAM must be a contiguous one-dimensional uint8 array below 4 GiB")
     if program_address % INSTRUCTION_BYTES or not 0 <= program_address <= len(dram):
-        raise ValueError(f"the program address {program_address} must be a multiple of {INSTRUCTION_BYTES} inside DRAM")
+        raise ValueError(
+            f"the program address {program_address} must be a multiple of {INSTRUCTION_BYTES} inside DRAM"
+        )
     if not 0 <= instruction_count <= (len(dram) - program_address) // INSTRUCTION_BYTES:
-        raise ValueError(f"{instruction_count} instructions do not fit in DRAM behind address {program_address}")
+        raise ValueError(
+            f"{instruction_count} instructions do not fit in DRAM behind address {program_address}"
+        )
     if len(registers) > 16 or any(not 0 <= int(value) < 1 << 32 for value in registers):
         raise ValueError("at most 16 base registers of 32 bits can be bound")

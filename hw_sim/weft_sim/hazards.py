@@ -1,7 +1,9 @@
-"""Hazards inside one VECTOR: results that overwrite operands which a later step of the same instruction reads.
+"""Hazards inside one VECTOR: results that overwrite operands which a later step of the same instruction
+reads.
 
-The golden model reads all operands first. The pipeline reads step s when it enters and writes a result VPU_LATENCY
-cycles or more later, so a result may only fall on an address that no step behind the result's own last step reads.
+The golden model reads all operands first. The pipeline reads step s when it enters and writes a result
+VPU_LATENCY cycles or more later, so a result may only fall on an address that no step behind the result's own
+last step reads.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ def own_operand_overwritten(config: MachineConfig, instruction: Instruction) -> 
     streams = instruction.streams(config, ())
     (result,) = (stream for stream in streams if stream.write)
     for operand in streams:
-        if operand.write or operand.space != result.space or not overlap(footprint(operand), footprint(result)):
+        if (
+            operand.write
+            or operand.space != result.space
+            or not overlap(footprint(operand), footprint(result))
+        ):
             continue
         if _in_place(operand, result):
             continue
@@ -46,7 +52,10 @@ def _in_place(operand: AddressStream, result: AddressStream) -> bool:
     if moving != [dim for dim in result.dims if dim[0] > 1]:
         return False
     area = footprint(operand)
-    return prod(count for count, _ in area.dims) * area.length == prod(count for count, _ in moving) * operand.length
+    return (
+        prod(count for count, _ in area.dims) * area.length
+        == prod(count for count, _ in moving) * operand.length
+    )
 
 
 def _overwritten(
@@ -59,7 +68,10 @@ def _overwritten(
     writes = addresses(result.base, result.dims) // unit
     when: npt.NDArray[np.int64] = np.arange(len(reads)) * (steps // len(reads))
     if operand.name == "parameter":
-        reads, when = (reads[:, None] + np.arange(PARAMETER_VECTORS)).ravel(), np.repeat(when, PARAMETER_VECTORS)
+        reads, when = (
+            (reads[:, None] + np.arange(PARAMETER_VECTORS)).ravel(),
+            np.repeat(when, PARAMETER_VECTORS),
+        )
     last_read = np.full(int(max(reads.max(), writes.max())) + 1, -1, np.int64)
     np.maximum.at(last_read, reads, when)
     finished = (np.arange(len(writes)) + 1) * (steps // len(writes)) - 1

@@ -19,10 +19,10 @@ class MachineConfig:
     """Everything that may differ between two Weft machines. Sizes in bytes, rows, beats or cycles as named.
 
     The scratchpad is `scratchpad_banks` contiguous banks (bank = address ÷ bank size), each with one read and
-    one write port of one vector (`lanes` bytes) per cycle. The accumulator memory holds rows of `lanes` 32-bit
-    words in `accumulator_banks` contiguous banks, likewise with one read and one write port each. DRAM moves at
-    most one beat per cycle over one bus shared by reads and writes, limited to
-    `dram_rate_numerator / dram_rate_denominator` beats per cycle on average.
+    one write port of one vector (`lanes` bytes) per cycle. The accumulator memory holds rows of `lanes`
+    32-bit words in `accumulator_banks` contiguous banks, likewise with one read and one write port each. DRAM
+    moves at most one beat per cycle over one bus shared by reads and writes, limited to `dram_rate_numerator
+    / dram_rate_denominator` beats per cycle on average.
     """
 
     name: str

@@ -1,13 +1,14 @@
 """Happens-before between instructions: what has certainly retired when an instruction issues.
 
-Each unit issues in order and retires in order, so what an instruction knows is one number for each unit: how many
-of that unit's instructions have retired (a vector clock). An instruction knows
+Each unit issues in order and retires in order, so what an instruction knows is one number for each unit: how
+many of that unit's instructions have retired (a vector clock). An instruction knows
 
 - what the instruction before it in its unit knew, since units issue in order;
-- what the last instruction of FETCH's own before it in program order knew, since FETCH dispatches nothing while one
-  waits;
-- for each token it takes: that the instruction which gave it has retired, with all before it in that unit, and what
-  that one knew. The n-th wait on a channel takes the n-th signal's token or a later one's, and signals come in order;
+- what the last instruction of FETCH's own before it in program order knew, since FETCH dispatches nothing
+  while one waits;
+- for each token it takes: that the instruction which gave it has retired, with all before it in that unit,
+  and what that one knew. The n-th wait on a channel takes the n-th signal's token or a later one's, and
+  signals come in order;
 - on the VPU and in FETCH, that its predecessor has retired: these execute one instruction at a time.
 """
 

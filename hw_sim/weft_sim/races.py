@@ -1,11 +1,12 @@
-"""The race checker: proves that a program's answer does not depend on time, or names the accesses for which it may.
+"""The race checker: proves that a program's answer does not depend on time, or names the accesses for which
+it may.
 
-Two accesses conflict when they touch a common unit of DRAM, scratchpad, accumulators, tables or mailboxes and one
-of them writes. They must be ordered: the earlier instruction has retired before the later one issues, by what
-tokens guarantee (`weft_sim.ordering`). Within one unit the hardware keeps order (docs/machine.md): LOAD writes,
-STORE reads and writes, and the MXU reads and writes accumulators in program order, none of them reads what it
-writes otherwise, and the VPU runs one instruction at a time. What is left inside a unit is one VECTOR whose results
-overwrite operands of its own later steps.
+Two accesses conflict when they touch a common unit of DRAM, scratchpad, accumulators, tables or mailboxes and
+one of them writes. They must be ordered: the earlier instruction has retired before the later one issues, by
+what tokens guarantee (`weft_sim.ordering`). Within one unit the hardware keeps order (docs/machine.md): LOAD
+writes, STORE reads and writes, and the MXU reads and writes accumulators in program order, none of them reads
+what it writes otherwise, and the VPU runs one instruction at a time. What is left inside a unit is one VECTOR
+whose results overwrite operands of its own later steps.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from weft_sim.isa.tokens import TokenLedger
 from weft_sim.machine import MachineConfig
 from weft_sim.ordering import Clock, Ordering
 from weft_sim.registers import bound_registers, registers_after
+from weft_sim.uninitialized import UninitializedRead, uninitialized_reads
 
-__all__ = ["Race", "check", "check_execution"]
+__all__ = ["Race", "UninitializedRead", "check", "check_execution", "uninitialized_reads"]
 
 Step = tuple[int, Instruction, Sequence[int | None]]
 """Program index, instruction, and the base registers that it sees."""
@@ -34,8 +36,9 @@ Step = tuple[int, Instruction, Sequence[int | None]]
 
 @dataclass(frozen=True)
 class Race:
-    """Two accesses that conflict and that no token orders: program indices of the earlier and the later instruction
-    (equal: one VECTOR against itself), the space, one address in it (in units of `Space`), and all of it in words."""
+    """Two accesses that conflict and that no token orders: program indices of the earlier and the later
+    instruction (equal: one VECTOR against itself), the space, one address in it (in units of `Space`), and
+    all of it in words."""
 
     first: int
     second: int
@@ -51,12 +54,13 @@ def check(
     dram_bytes: int,
     program_address: int | None = None,
 ) -> list[Race]:
-    """Every race of a program without jumps, up to its HALT; at most one for each instruction, other unit and space.
+    """Every race of a program without jumps, up to its HALT; at most one for each instruction, other unit and
+    space.
 
-    A register that depends on a mailbox may hold anything, so accesses through it meet every other access to DRAM.
-    With `program_address` the program's own bytes count too: FETCH may have read them at any time, so no STORE may
-    change them. Raises InstructionError naming the instruction for a JUMP (see `check_execution`) and for whatever
-    dispatch would refuse.
+    A register that depends on a mailbox may hold anything, so accesses through it meet every other access to
+    DRAM. With `program_address` the program's own bytes count too: FETCH may have read them at any time, so
+    no STORE may change them. Raises InstructionError naming the instruction for a JUMP (see
+    `check_execution`) and for whatever dispatch would refuse.
     """
     steps = list(_straight(config, instructions, registers, dram_bytes))
     text = None if program_address is None else (program_address, len(instructions))
@@ -71,9 +75,9 @@ def check_execution(
 ) -> list[Race]:
     """Every race of the instructions in the order in which a run executed them (`GoldenMachine.executed`).
 
-    Each step comes with the registers before it. `program`: address and instruction count of the program in DRAM, as
-    in `check`. A race is reported once for each pair of program indices and space. Raises InstructionError where
-    dispatch would refuse.
+    Each step comes with the registers before it. `program`: address and instruction count of the program in
+    DRAM, as in `check`. A race is reported once for each pair of program indices and space. Raises
+    InstructionError where dispatch would refuse.
     """
     races: dict[tuple[int, int, Space], Race] = {}
     for race in _Checker(config, dram_bytes, program).run(_validated(config, executed, dram_bytes)):
@@ -88,7 +92,9 @@ def _straight(
     ledger = TokenLedger()
     for index, instruction in enumerate(instructions):
         if isinstance(instruction, Jump):
-            raise InstructionError(f"instruction {index} is a JUMP: check what a run executes, with check_execution")
+            raise InstructionError(
+                f"instruction {index} is a JUMP: check what a run executes, with check_execution"
+            )
         _refuse(config, ledger, (index, instruction, bound), dram_bytes)
         yield index, instruction, bound
         if isinstance(instruction, Halt):
@@ -155,15 +161,20 @@ class _Checker:
                 self.order.take(clock, source, self.tokens[source, unit].popleft())
 
     def _meet(
-        self, unit: Unit, index: int, instruction: Instruction, access: tuple[Space, bool, Footprint], clock: Clock
+        self,
+        unit: Unit,
+        index: int,
+        instruction: Instruction,
+        access: tuple[Space, bool, Footprint],
+        clock: Clock,
     ) -> None:
         space, write, area = access
         for other, position, met in self.log.conflicts(unit, access, clock):
             first = self.order.indices[other][position]
             verb = "writes" if write else "reads"
             words = (
-                f"instruction {index} ({instruction.MNEMONIC}) {verb} {space.name.lower()} that instruction {first} of "
-                f"{other.name} uses; no token orders them"
+                f"instruction {index} ({instruction.MNEMONIC}) {verb} {space.name.lower()} that instruction "
+                f"{first} of {other.name} uses; no token orders them"
             )
             self.races.append(Race(first, index, space, common_address(met, area), words))
         if self.text is not None and write and space == Space.DRAM and overlap(self.text, area):
@@ -174,5 +185,7 @@ class _Checker:
         found = own_operand_overwritten(self.config, instruction)
         if found is not None:
             name, space, address = found
-            words = f"instruction {index} (VECTOR) may overwrite its operand {name} before a later step reads it"
+            words = (
+                f"instruction {index} (VECTOR) may overwrite its operand {name} before a later step reads it"
+            )
             self.races.append(Race(index, index, space, address, words))

@@ -13,16 +13,19 @@ from weft_sim.errors import DeviceFault
 
 __all__ = ["EVENT_DTYPE", "Fault", "RunOptions", "RunResult", "UnitCounters"]
 
-EVENT_DTYPE = np.dtype([("index", "<u4"), ("unit", "<u4"), ("issue", "<u8"), ("start", "<u8"), ("end", "<u8")])
-"""One executed instruction: its index in the program, its unit (`isa.Unit`), the cycle in which it left its queue
-with its tokens taken (issue), of its first useful work (start), and in which it retired (end)."""
+EVENT_DTYPE = np.dtype(
+    [("index", "<u4"), ("unit", "<u4"), ("issue", "<u8"), ("start", "<u8"), ("end", "<u8")]
+)
+"""One executed instruction: its index in the program, its unit (`isa.Unit`), the cycle in which it left its
+queue with its tokens taken (issue), of its first useful work (start), and in which it retired (end)."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run. `timing_only` computes no data (a program with a jump on a mailbox then needs `mailbox_trace`);
-    `single_step` evaluates every cycle by itself instead of skipping ahead (same answer, slower);
-    `stall_seed` ≠ 0 adds seeded random DRAM stalls; `cycle_limit` and `instruction_limit` end runaway programs."""
+    """How to run. `timing_only` computes no data (a program with a jump on a mailbox then needs
+    `mailbox_trace`); `single_step` evaluates every cycle by itself instead of skipping ahead (same answer,
+    slower); `stall_seed` ≠ 0 adds seeded random DRAM stalls; `cycle_limit` and `instruction_limit` end
+    runaway programs."""
 
     timing_only: bool = False
     single_step: bool = False
@@ -35,7 +38,8 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a program stopped: cause (a name in `isa.FaultCause`), the index of the instruction, and detail in words."""
+    """Why a program stopped: cause (a name in `isa.FaultCause`), the index of the instruction, and detail in
+    words."""
 
     cause: str
     instruction: int
@@ -52,8 +56,8 @@ class UnitCounters:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The outcome of one launch. `cycles` runs from the first instruction fetch to the last byte stored (0 on the
-    golden model, which has no time); `events` has EVENT_DTYPE, in dispatch order."""
+    """The outcome of one launch. `cycles` runs from the first instruction fetch to the last byte stored (0 on
+    the golden model, which has no time); `events` has EVENT_DTYPE, in dispatch order."""
 
     status: str
     fault: Fault | None
@@ -66,7 +70,8 @@ class RunResult:
     mailboxes: tuple[int, ...] = ()
 
     def raise_on_fault(self, region: str, sources: Sequence[str] = ()) -> None:
-        """Raises DeviceFault, naming region, instruction, ONNX node and cause, unless the program halted by itself."""
+        """Raises DeviceFault, naming region, instruction, ONNX node and cause, unless the program halted by
+        itself."""
         if self.fault is None:
             return
         index = self.fault.instruction

@@ -21,29 +21,32 @@ _ANY_DRAM = 1 << 32
 def synchronize(
     config: MachineConfig, instructions: Sequence[Instruction], registers: Sequence[int | None]
 ) -> list[Instruction]:
-    """The same instructions with the tokens that make every run give the result of executing them one by one in order.
+    """The same instructions with the tokens that make every run give the result of executing them one by one
+    in order.
 
-    Every pair of conflicting accesses (one of them a write) by different units is ordered, to DRAM, scratchpad,
-    accumulators and mailboxes; areas are compared exactly, so rectangles of one tensor that only interleave cost
-    nothing. For each instruction and each other unit, only the latest conflicting instruction matters, since units
-    retire in order; it gets a token unless the instruction knows that it has retired (`Ordering`): through an earlier
-    token, through the other tokens of the same instruction, or because FETCH waited for it.
+    Every pair of conflicting accesses (one of them a write) by different units is ordered, to DRAM,
+    scratchpad, accumulators and mailboxes; areas are compared exactly, so rectangles of one tensor that only
+    interleave cost nothing. For each instruction and each other unit, only the latest conflicting instruction
+    matters, since units retire in order; it gets a token unless the instruction knows that it has retired
+    (`Ordering`): through an earlier token, through the other tokens of the same instruction, or because FETCH
+    waited for it.
 
-    One channel for each ordered pair of units is enough, and counting is enough to tell its tokens apart: let the pairs
-    (p₁, j₁), (p₂, j₂), … be those decided for signaller unit u and waiter unit v, in the order of j. When pair k is
-    decided, j_k knows what j_{k−1} knew, because both are of unit v, and j_{k−1} knew that all of u up to p_{k−1} had
-    retired; a pair is decided only for a p_k not known to have retired, so p_k > p_{k−1}. Both sequences rise, so
-    the k-th signal in program order is p_k's and the k-th wait is j_k's, and no instruction signals a channel twice. At
-    most TOKEN_LIMIT tokens of a channel stay open: a pair that would exceed it replaces the one before it, moving that
-    wait to the later signal (p_k is dispatched before the oldest open wait, so before j_{k−1}, and still rises).
+    One channel for each ordered pair of units is enough, and counting is enough to tell its tokens apart: let
+    the pairs (p₁, j₁), (p₂, j₂), … be those decided for signaller unit u and waiter unit v, in the order of
+    j. When pair k is decided, j_k knows what j_{k−1} knew, because both are of unit v, and j_{k−1} knew that
+    all of u up to p_{k−1} had retired; a pair is decided only for a p_k not known to have retired, so p_k >
+    p_{k−1}. Both sequences rise, so the k-th signal in program order is p_k's and the k-th wait is j_k's, and
+    no instruction signals a channel twice. At most TOKEN_LIMIT tokens of a channel stay open: a pair that
+    would exceed it replaces the one before it, moving that wait to the later signal (p_k is dispatched before
+    the oldest open wait, so before j_{k−1}, and still rises).
 
-    A JUMP waits for everything before it. The program may jump only to index 0 or right behind another JUMP, where
-    all is retired whichever way it got there. A register that depends on a mailbox, or that the program writes before
-    it jumps, may address any byte of DRAM.
+    A JUMP waits for everything before it. The program may jump only to index 0 or right behind another JUMP,
+    where all is retired whichever way it got there. A register that depends on a mailbox, or that the program
+    writes before it jumps, may address any byte of DRAM.
 
-    What one VECTOR does to its own operands is not this function's concern (`races.check` reports it). Wait and signal
-    bits that instructions already have are refused. Values of `registers` are those that the host binds at launch
-    (None: unknown). Raises InstructionError naming the instruction.
+    What one VECTOR does to its own operands is not this function's concern (`races.check` reports it). Wait
+    and signal bits that instructions already have are refused. Values of `registers` are those that the host
+    binds at launch (None: unknown). Raises InstructionError naming the instruction.
     """
     _check_input(instructions)
     return _Synchronizer(config, instructions).run(registers)
@@ -58,8 +61,8 @@ def _check_input(instructions: Sequence[Instruction]) -> None:
         behind = instruction.target - 1
         if behind >= len(instructions) or not isinstance(instructions[behind], Jump):
             raise InstructionError(
-                f"instruction {index} (JUMP): target {instruction.target} must be 0 or follow a JUMP, where all units "
-                "have caught up; put a JUMP to it in front of it"
+                f"instruction {index} (JUMP): target {instruction.target} must be 0 or follow a JUMP, where "
+                "all units have caught up; put a JUMP to it in front of it"
             )
 
 
@@ -79,7 +82,9 @@ class _Synchronizer:
 
     def run(self, registers: Sequence[int | None]) -> list[Instruction]:
         """The instructions with their tokens."""
-        bound = self._forget(bound_registers(registers)) if self._targets_start() else bound_registers(registers)
+        bound = (
+            self._forget(bound_registers(registers)) if self._targets_start() else bound_registers(registers)
+        )
         for index, instruction in enumerate(self.instructions):
             unit = instruction.UNIT
             clock = self.order.begin(unit)
@@ -90,7 +95,9 @@ class _Synchronizer:
             else:
                 self._wait(index, unit, clock, self._dependencies(unit, clock, found))
             self.log.add(unit, self.order.finish(unit, clock, index), found)
-            bound = self._forget(bound) if isinstance(instruction, Jump) else registers_after(instruction, bound)
+            bound = (
+                self._forget(bound) if isinstance(instruction, Jump) else registers_after(instruction, bound)
+            )
         self._book()
         return [
             instruction.with_tokens(wait, signal)
@@ -98,14 +105,18 @@ class _Synchronizer:
         ]
 
     def _targets_start(self) -> bool:
-        return any(isinstance(instruction, Jump) and instruction.target == 0 for instruction in self.instructions)
+        return any(
+            isinstance(instruction, Jump) and instruction.target == 0 for instruction in self.instructions
+        )
 
     def _forget(self, bound: RegisterValues) -> RegisterValues:
-        """Behind a JUMP or at its target, a register that the program writes may hold what any path left in it."""
+        """Behind a JUMP or at its target, a register that the program writes may hold what any path left in
+        it."""
         return tuple(None if number in self.written else value for number, value in enumerate(bound))
 
     def _dependencies(self, unit: Unit, clock: Clock, found: Sequence[Access]) -> dict[Unit, int]:
-        """For each other unit the position of the latest instruction that must have retired and may not have."""
+        """For each other unit the position of the latest instruction that must have retired and may not
+        have."""
         wanted: dict[Unit, int] = {}
         known = list(clock)
         for access in found:

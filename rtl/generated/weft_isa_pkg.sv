@@ -1,10 +1,9 @@
 // Generated from weft_sim.isa by `python -m weft_sim.isa.generate`: change the table, not this file.
 //
-// Packed structs have their first member in the highest bits, so members stand in reverse order of the table, and
-// matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a trailing underscore.
-// Enumerations' fields are plain logic: their value may be illegal until *_enums_legal says otherwise.
-`ifndef WEFT_ISA_PKG_SV
-`define WEFT_ISA_PKG_SV
+// Packed structs have their first member in the highest bits, so members stand in reverse order of the table,
+and // matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a trailing
+underscore. // Enumerations' fields are plain logic: their value may be illegal until *_enums_legal says
+otherwise. `ifndef WEFT_ISA_PKG_SV `define WEFT_ISA_PKG_SV
 
 package weft_isa_pkg;
 
@@ -177,7 +176,7 @@ package weft_isa_pkg;
     logic [15:0] run_bytes;  // [103:88] contiguous bytes of each run
     logic [23:0] scratchpad;  // [87:64] byte address in the scratchpad
     logic signed [31:0] offset;  // [63:32] bytes from the base register
-    logic [7:0] register;  // [31:24] base register of the DRAM address
+    logic [7:0] register_;  // [31:24] base register of the DRAM address
     logic [7:0] signal;  // [23:16] bit u: give one token to channel (this unit → unit u) at retirement
     logic [7:0] wait_;  // [15:8] bit u: take one token of channel (unit u → this unit) before issue
     logic [7:0] opcode;  // [7:0] which instruction this is
@@ -200,7 +199,7 @@ package weft_isa_pkg;
     logic [15:0] run_bytes;  // [103:88] contiguous bytes of each run
     logic [23:0] scratchpad;  // [87:64] byte address in the scratchpad
     logic signed [31:0] offset;  // [63:32] bytes from the base register
-    logic [7:0] register;  // [31:24] base register of the DRAM address
+    logic [7:0] register_;  // [31:24] base register of the DRAM address
     logic [7:0] signal;  // [23:16] bit u: give one token to channel (this unit → unit u) at retirement
     logic [7:0] wait_;  // [15:8] bit u: take one token of channel (unit u → this unit) before issue
     logic [7:0] opcode;  // [7:0] which instruction this is

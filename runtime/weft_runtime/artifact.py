@@ -42,11 +42,11 @@ def save(executable: Executable, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ArtifactError(f"{target}: cannot write the artifact: {error.strerror or error}") from error
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str], machine: MachineConfig | None = None) -> 
 def is_artifact(path: str | os.PathLike[str]) -> bool:
     """Whether the file starts as an artifact does (it may still be damaged). False if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
@@ -99,7 +99,7 @@ def _encode(executable: Executable) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ArtifactError(f"{path}: not a regular file")

@@ -62,7 +62,7 @@ class RegionProfile:
         events = self.result.events
         if not len(events):
             return ()
-        charged = _charge(events)
+        charged = charged_cycles(events)
         names = [self.region.sources[index] or LAUNCH for index in events["index"].tolist()]
         ids = {name: position for position, name in enumerate(dict.fromkeys([*names, LAUNCH]))}
         nodes = np.array([ids[name] for name in names])
@@ -180,7 +180,7 @@ class Profile:
         return render(self)
 
 
-def _charge(events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def charged_cycles(events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Cycles for which each executed instruction was the oldest unfinished one; events are in dispatch
     order."""
     ends = events["end"].astype(np.int64)

@@ -56,7 +56,7 @@ class _DeviceStep:
         self.region = region
         self._device = device
         self._placement = placement
-        self._buffers: dict[str, Bytes] = {binding.name: blank(binding.layout) for binding in region.inputs}
+        self._buffers: dict[int, Bytes] = {binding.offset: blank(binding.layout) for binding in region.inputs}
         self.result: RunResult | None = None
         device.write(placement.program, region.instructions)
         device.write(placement.constants, region.constants)
@@ -77,7 +77,7 @@ class _DeviceStep:
                 f"region {self.region.name!r} takes {binding.name!r} as {binding.dtype} "
                 f"{list(binding.shape)}, but it is {array.dtype.name} {list(array.shape)} in this run"
             )
-        buffer = self._buffers[binding.name]
+        buffer = self._buffers[binding.offset]
         pack_into(buffer, array, binding.layout)
         self._device.write(self._placement.io + binding.offset, buffer)
         costs.transfers += 1

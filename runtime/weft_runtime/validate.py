@@ -70,7 +70,9 @@ def _check_region(region: Region) -> None:
         if not 0 <= size <= MAX_DEVICE_BYTES:
             raise ExecutableError(f"{where}: a size of {size} bytes is outside 0 to {MAX_DEVICE_BYTES}")
     for role, bindings in (("input", region.inputs), ("output", region.outputs)):
-        _check_names(f"{where} {role}s", (binding.name for binding in bindings))
+        names = [binding.name for binding in bindings]
+        # An input may be bound in several layouts, where its readers on the device want different ones.
+        _check_names(f"{where} {role}s", dict.fromkeys(names) if role == "input" else names)
         for binding in bindings:
             _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
     _check_disjoint(where, region.inputs)

@@ -126,6 +126,8 @@ def test_models_and_artifacts_at_fault(weft: Callable, artifact: Path, tmp_path:
         ("explain", tmp_path / "noise.onnx"),
         ("compile", tmp_path / "noise.onnx", "-o", tmp_path / "out.weft"),
         ("verify", tmp_path / "noise.onnx"),
+        ("verify", artifact),
+        ("compile", artifact, "-o", tmp_path / "out.weft"),
         ("run", artifact, "--target", "weft-8"),
         ("run", artifact, "--device", "rtl"),
         ("run", artifact, "--target", tmp_path / "none.json"),
@@ -194,7 +196,7 @@ def test_benchmarks_are_found_by_name_and_given_their_options(
     }
     assert {"name": "echo", "summary": "says what it was told"} in weft("bench", "--json").data["benchmarks"]
     assert "rate" in weft("bench", "echo").out and "says what" in weft("bench").out
-    for setting in ("size", "=7", "speed=1"):
+    for setting in ("size", "=7", "speed=1", "size=big"):
         assert weft("bench", "echo", "--set", setting).status == 2
 
 

@@ -26,6 +26,30 @@ namespace {
 constexpr int WIDTH = 8;
 #include "lanes.inl"
 #include "steps.inl"
+
+template <int CHUNK, bool SIGNED>
+WEFT_INLINE auto widen(const std::uint8_t* from) {
+    if constexpr (CHUNK == 8) {
+        const __m128i bytes = _mm_loadu_si64(from);
+        return SIGNED ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    } else {
+        const __m128i bytes = _mm_loadu_si32(from);
+        return SIGNED ? _mm_cvtepi8_epi32(bytes) : _mm_cvtepu8_epi32(bytes);
+    }
+}
+
+template <int CHUNK>
+WEFT_INLINE auto narrow(const typename Lane<CHUNK>::Ints& from) {
+    const __m128i low_bytes = _mm_set1_epi32(0x0C080400);
+    if constexpr (CHUNK == 8) {
+        const __m128i low = _mm_shuffle_epi8(_mm256_castsi256_si128((__m256i)from), low_bytes);
+        const __m128i high = _mm_shuffle_epi8(_mm256_extracti128_si256((__m256i)from, 1), low_bytes);
+        return _mm_cvtsi128_si64(_mm_unpacklo_epi32(low, high));
+    } else {
+        return _mm_cvtsi128_si32(_mm_shuffle_epi8((__m128i)from, low_bytes));
+    }
+}
+
 #include "vector_pipeline.inl"
 #include "vector_stages.inl"
 

@@ -30,6 +30,31 @@ namespace {
 constexpr int WIDTH = 16;
 #include "lanes.inl"
 #include "steps.inl"
+
+template <int CHUNK, bool SIGNED>
+WEFT_INLINE auto widen(const std::uint8_t* from) {
+    if constexpr (CHUNK == 16) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+        return SIGNED ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes);
+    } else if constexpr (CHUNK == 8) {
+        const __m128i bytes = _mm_loadu_si64(from);
+        return SIGNED ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    } else {
+        const __m128i bytes = _mm_loadu_si32(from);
+        return SIGNED ? _mm_cvtepi8_epi32(bytes) : _mm_cvtepu8_epi32(bytes);
+    }
+}
+
+template <int CHUNK>
+WEFT_INLINE auto narrow(const typename Lane<CHUNK>::Ints& from) {
+    if constexpr (CHUNK == 16)
+        return _mm512_cvtepi32_epi8((__m512i)from);
+    else if constexpr (CHUNK == 8)
+        return _mm_cvtsi128_si64(_mm256_cvtepi32_epi8((__m256i)from));
+    else
+        return _mm_cvtsi128_si32(_mm_cvtepi32_epi8((__m128i)from));
+}
+
 #include "vector_pipeline.inl"
 #include "vector_stages.inl"
 
@@ -137,16 +162,16 @@ WEFT_INLINE typename Row<COLUMNS>::V broadcast(const std::uint8_t* input, std::s
     return FLIP ? Row<COLUMNS>::flip(all) : all;
 }
 
-/// Streams the vectors against `BLOCKS` × GROUPS weight registers: one plane, all groups.
-template <int COLUMNS, int BLOCKS, int GROUPS, bool FLIP, bool REPLACE>
+/// Streams the vectors against BLOCKS × PLANES × GROUPS weight registers: all groups of `BLOCKS` column blocks.
+template <int COLUMNS, int BLOCKS, int PLANES, int GROUPS, bool FLIP, bool REPLACE>
 void stream(const DenseTile& tile, const PackedColumns* packed, std::int32_t* rows) {
     using R = Row<COLUMNS>;
     using V = typename R::V;
-    V weights[BLOCKS][GROUPS];
+    V weights[BLOCKS][PLANES * GROUPS];
     V start[BLOCKS];
     for (int b = 0; b < BLOCKS; ++b) {
         start[b] = R::low(packed[b].start);
-        for (int g = 0; g < GROUPS; ++g) weights[b][g] = R::low(packed[b].words[static_cast<std::size_t>(g)]);
+        for (int w = 0; w < PLANES * GROUPS; ++w) weights[b][w] = R::low(packed[b].words[static_cast<std::size_t>(w)]);
     }
     for_each_step(tile.loops, tile.input, rows, [&](const std::uint8_t* input, std::int32_t* row) {
         V even[BLOCKS];
@@ -158,7 +183,10 @@ void stream(const DenseTile& tile, const PackedColumns* packed, std::int32_t* ro
         for (int g = 0; g < GROUPS; ++g) {
             const V x = broadcast<COLUMNS, FLIP>(input, static_cast<std::size_t>(g));
             for (int b = 0; b < BLOCKS; ++b)
-                (g % 2 == 0 ? even[b] : odd[b]) = R::dot(g % 2 == 0 ? even[b] : odd[b], x, weights[b][g]);
+                for (int w = g; w < PLANES * GROUPS; w += GROUPS) {
+                    V& sum = (g + w / GROUPS) % 2 == 0 ? even[b] : odd[b];
+                    sum = R::dot(sum, x, weights[b][w]);
+                }
         }
         for (int b = 0; b < BLOCKS; ++b) R::store(row + b * COLUMNS, R::add(even[b], odd[b]));
     });
@@ -180,35 +208,38 @@ void stream_planes(const DenseTile& tile, const PackedColumns& packed, std::int3
     });
 }
 
+/// One block of columns with as many planes as it needs.
+template <int COLUMNS, int GROUPS, bool FLIP, bool REPLACE>
+void stream_block(const DenseTile& tile, const PackedColumns& packed, std::int32_t* rows) {
+    if (packed.planes == 1) return stream<COLUMNS, 1, 1, GROUPS, FLIP, REPLACE>(tile, &packed, rows);
+    if constexpr (GROUPS <= 8)
+        if (packed.planes == 2) return stream<COLUMNS, 1, 2, GROUPS, FLIP, REPLACE>(tile, &packed, rows);
+    stream_planes<COLUMNS, FLIP, REPLACE>(tile, packed, rows);
+}
+
 template <bool FLIP, bool REPLACE>
 void dense_tile(const DenseTile& tile) {
     const std::int32_t zero = tile.input_zero + (FLIP ? 128 : 0);
+    std::int32_t* rows = tile.accumulators;
     std::array<PackedColumns, 2> packed;
     pack(tile.weights, tile.lanes, zero, packed[0]);
-    std::int32_t* rows = tile.accumulators;
-    if (tile.lanes == 32) {
-        pack(tile.weights + 16, 32, zero, packed[1]);
-        if (packed[0].planes == 1 && packed[1].planes == 1)
-            return stream<16, 2, 8, FLIP, REPLACE>(tile, packed.data(), rows);
-        stream_planes<16, FLIP, REPLACE>(tile, packed[0], rows);
-        return stream_planes<16, FLIP, REPLACE>(tile, packed[1], rows + 16);
+    switch (tile.lanes) {
+        case 4: return stream_block<4, 1, FLIP, REPLACE>(tile, packed[0], rows);
+        case 8: return stream_block<8, 2, FLIP, REPLACE>(tile, packed[0], rows);
+        case 16: return stream_block<16, 4, FLIP, REPLACE>(tile, packed[0], rows);
+        case 32:
+            pack(tile.weights + 16, tile.lanes, zero, packed[1]);
+            if (packed[0].planes == 1 && packed[1].planes == 1)
+                return stream<16, 2, 1, 8, FLIP, REPLACE>(tile, packed.data(), rows);
+            stream_block<16, 8, FLIP, REPLACE>(tile, packed[0], rows);
+            return stream_block<16, 8, FLIP, REPLACE>(tile, packed[1], rows + 16);
+        default:
+            stream_block<16, 16, FLIP, REPLACE>(tile, packed[0], rows);
+            for (std::uint32_t column = 16; column < tile.lanes; column += 16) {
+                pack(tile.weights + column, tile.lanes, zero, packed[0]);
+                stream_block<16, 16, FLIP, REPLACE>(tile, packed[0], rows + column);
+            }
     }
-    if (tile.lanes == 64) {
-        for (std::uint32_t column = 0; column < 64; column += 16) {
-            pack(tile.weights + column, 64, zero, packed[0]);
-            if (packed[0].planes == 1)
-                stream<16, 1, 16, FLIP, REPLACE>(tile, packed.data(), rows + column);
-            else
-                stream_planes<16, FLIP, REPLACE>(tile, packed[0], rows + column);
-        }
-        return;
-    }
-    const bool plain = packed[0].planes == 1;
-    if (tile.lanes == 16 && plain) return stream<16, 1, 4, FLIP, REPLACE>(tile, packed.data(), rows);
-    if (tile.lanes == 16) return stream_planes<16, FLIP, REPLACE>(tile, packed[0], rows);
-    if (tile.lanes == 8 && plain) return stream<8, 1, 2, FLIP, REPLACE>(tile, packed.data(), rows);
-    if (tile.lanes == 8) return stream_planes<8, FLIP, REPLACE>(tile, packed[0], rows);
-    stream_planes<4, FLIP, REPLACE>(tile, packed[0], rows);
 }
 
 void dense(const DenseTile& tile) {
@@ -216,28 +247,12 @@ void dense(const DenseTile& tile) {
     tile.replace ? dense_tile<false, true>(tile) : dense_tile<false, false>(tile);
 }
 
-/// Inputs of a lane as the low halves of words: a dot product of pairs with zero high halves multiplies 16 × 16 bits.
-template <int COLUMNS, bool SIGNED>
-WEFT_INLINE typename Row<COLUMNS>::V widen_input(const std::uint8_t* input);
-
-#define WEFT_WIDEN(COLUMNS, TYPE, LOAD, SIGNED, CONVERT)                              \
-    template <>                                                                       \
-    WEFT_INLINE TYPE widen_input<COLUMNS, SIGNED>(const std::uint8_t* input) {        \
-        return CONVERT(LOAD);                                                         \
-    }
-WEFT_WIDEN(16, __m512i, _mm_loadu_si128(reinterpret_cast<const __m128i*>(input)), true, _mm512_cvtepi8_epi32)
-WEFT_WIDEN(16, __m512i, _mm_loadu_si128(reinterpret_cast<const __m128i*>(input)), false, _mm512_cvtepu8_epi32)
-WEFT_WIDEN(8, __m256i, _mm_loadu_si64(input), true, _mm256_cvtepi8_epi32)
-WEFT_WIDEN(8, __m256i, _mm_loadu_si64(input), false, _mm256_cvtepu8_epi32)
-WEFT_WIDEN(4, __m128i, _mm_loadu_si32(input), true, _mm_cvtepi8_epi32)
-WEFT_WIDEN(4, __m128i, _mm_loadu_si32(input), false, _mm_cvtepu8_epi32)
-#undef WEFT_WIDEN
-
 WEFT_INLINE __m512i multiply_add(__m512i sum, __m512i x, __m512i w) { return _mm512_dpwssd_epi32(sum, x, w); }
 WEFT_INLINE __m256i multiply_add(__m256i sum, __m256i x, __m256i w) { return _mm256_dpwssd_epi32(sum, x, w); }
 WEFT_INLINE __m128i multiply_add(__m128i sum, __m128i x, __m128i w) { return _mm_dpwssd_epi32(sum, x, w); }
 
-/// One block of lanes of a depthwise tile. The zero point's share, −zero·Σ w, starts every sum.
+/// One block of lanes of a depthwise tile. Inputs are the low halves of words, and weights have zero high halves, so that a
+/// dot product of pairs is one product. The zero point's share, −zero·Σ w, starts every sum.
 template <int COLUMNS, bool SIGNED>
 void depthwise_block(const DepthwiseTile& tile, std::uint32_t lane) {
     using R = Row<COLUMNS>;
@@ -254,7 +269,7 @@ void depthwise_block(const DepthwiseTile& tile, std::uint32_t lane) {
                   [&](const std::uint8_t* input, std::int32_t* row) {
                       auto sum = begin;
                       for (std::uint32_t tap = 0; tap < tile.taps; ++tap)
-                          sum = multiply_add(sum, widen_input<COLUMNS, SIGNED>(input + tile.tap_offsets[tap]),
+                          sum = multiply_add(sum, widen<COLUMNS, SIGNED>(input + tile.tap_offsets[tap]),
                                              R::load(weights.data() + tap * COLUMNS));
                       R::store(row, tile.replace ? sum : R::add(sum, R::load(row)));
                   });

@@ -6,8 +6,6 @@ struct Lane {
     typedef float Floats __attribute__((vector_size(4 * LANES)));
     typedef std::int32_t Ints __attribute__((vector_size(4 * LANES)));
     typedef std::uint32_t Words __attribute__((vector_size(4 * LANES)));
-    typedef std::int8_t Bytes __attribute__((vector_size(LANES)));
-    typedef std::uint8_t Octets __attribute__((vector_size(LANES)));
 };
 
 template <typename V, typename T>

@@ -18,17 +18,33 @@ namespace {
 constexpr int WIDTH = 4;
 #include "lanes.inl"
 #include "steps.inl"
+
+template <int CHUNK, bool SIGNED>
+WEFT_INLINE typename Lane<CHUNK>::Ints widen(const std::uint8_t* from) {
+    typename Lane<CHUNK>::Ints result;
+    for (int i = 0; i < CHUNK; ++i) result[i] = SIGNED ? static_cast<std::int8_t>(from[i]) : from[i];
+    return result;
+}
+
+template <int CHUNK>
+WEFT_INLINE std::array<std::uint8_t, CHUNK> narrow(const typename Lane<CHUNK>::Ints& from) {
+    std::array<std::uint8_t, CHUNK> result;
+    for (std::size_t i = 0; i < CHUNK; ++i) result[i] = static_cast<std::uint8_t>(from[i]);
+    return result;
+}
+
 #include "vector_pipeline.inl"
 #include "vector_stages.inl"
 
+using Lanes16 = std::array<std::int16_t, MAX_LANES>;  // 16 × 16 bits: a product that vectors have everywhere
 using Lanes32 = std::array<std::int32_t, MAX_LANES>;
 
 /// The input vector with its zero point subtracted.
-void widen_input(const std::uint8_t* input, bool is_signed, std::int32_t zero, std::uint32_t lanes, Lanes32& x) {
+void widen_input(const std::uint8_t* input, bool is_signed, std::int32_t zero, std::uint32_t lanes, Lanes16& x) {
     if (is_signed)
-        for (std::uint32_t i = 0; i < lanes; ++i) x[i] = static_cast<std::int8_t>(input[i]) - zero;
+        for (std::uint32_t i = 0; i < lanes; ++i) x[i] = static_cast<std::int16_t>(static_cast<std::int8_t>(input[i]) - zero);
     else
-        for (std::uint32_t i = 0; i < lanes; ++i) x[i] = input[i] - zero;
+        for (std::uint32_t i = 0; i < lanes; ++i) x[i] = static_cast<std::int16_t>(input[i] - zero);
 }
 
 void write_row(std::int32_t* row, const Lanes32& sums, std::uint32_t lanes, bool replace) {
@@ -40,7 +56,7 @@ void write_row(std::int32_t* row, const Lanes32& sums, std::uint32_t lanes, bool
 
 void dense(const DenseTile& tile) {
     for_each_step(tile.loops, tile.input, tile.accumulators, [&](const std::uint8_t* input, std::int32_t* row) {
-        Lanes32 x;
+        Lanes16 x;
         Lanes32 sums{};
         widen_input(input, tile.input_signed, tile.input_zero, tile.lanes, x);
         for (std::uint32_t k = 0; k < tile.lanes; ++k) {
@@ -53,7 +69,7 @@ void dense(const DenseTile& tile) {
 
 void depthwise(const DepthwiseTile& tile) {
     for_each_step(tile.loops, tile.input, tile.accumulators, [&](const std::uint8_t* input, std::int32_t* row) {
-        Lanes32 x;
+        Lanes16 x;
         Lanes32 sums{};
         for (std::uint32_t tap = 0; tap < tile.taps; ++tap) {
             const std::int16_t* weights = tile.weights + std::size_t{tap} * tile.lanes;

@@ -1,5 +1,6 @@
 // VECTOR in blocks of steps: each stage of the pipeline passes over the block, all lanes alike.
-// Included, inside an unnamed namespace, by each set of kernels behind lanes.inl; WIDTH is its number of float lanes.
+// Included, inside an unnamed namespace, by each set of kernels behind lanes.inl; WIDTH is its number of float lanes,
+// widen<CHUNK, SIGNED>(bytes) makes CHUNK bytes 32-bit integers, and narrow<CHUNK>(integers) cuts them to bytes.
 
 using A = Arithmetic<WIDTH>;
 using F = A::F;
@@ -102,12 +103,11 @@ private:
         switch (source_) {
             case isa::Source::SCRATCHPAD_S8:
                 return gather_chunks<CHUNK>(cursor_, steps, lanes, bytes, to, [&](const auto* from, std::size_t i) {
-                    const Ints wide = __builtin_convertvector(load_as<typename L::Bytes>(from), Ints);
-                    return number(reinterpret_cast<Words>(wide), i);
+                    return number((Words)widen<CHUNK, true>(from), i);
                 });
             case isa::Source::SCRATCHPAD_U8:
                 return gather_chunks<CHUNK>(cursor_, steps, lanes, bytes, to, [&](const auto* from, std::size_t i) {
-                    return number(__builtin_convertvector(load_as<typename L::Octets>(from), Words), i);
+                    return number((Words)widen<CHUNK, false>(from), i);
                 });
             case isa::Source::ACCUMULATOR_S32:
                 return gather_chunks<CHUNK>(cursor_, steps, lanes, words, to, [&](const auto* from, std::size_t i) {
@@ -144,17 +144,16 @@ private:
     template <int CHUNK>
     WEFT_INLINE void write_chunks(std::size_t steps, const float* from) {
         using C = Arithmetic<CHUNK>;
-        using L = Lane<CHUNK>;
         const std::int32_t zero = task_.fields.d_zero;
         const std::size_t lanes = task_.lanes;
-        const auto narrow = [&](std::int32_t low, std::int32_t high) {
+        const auto write_bytes = [&](std::int32_t low, std::int32_t high) {
             scatter_chunks<CHUNK>(cursor_, steps, lanes, from, task_.scratchpad_out, [=](const typename C::F& value) {
-                return __builtin_convertvector(C::to_narrow(value, zero, low, high), typename L::Bytes);
+                return narrow<CHUNK>(C::to_narrow(value, zero, low, high));
             });
         };
         switch (task_.fields.destination) {
-            case isa::Destination::SCRATCHPAD_S8: return narrow(-128, 127);
-            case isa::Destination::SCRATCHPAD_U8: return narrow(0, 255);
+            case isa::Destination::SCRATCHPAD_S8: return write_bytes(-128, 127);
+            case isa::Destination::SCRATCHPAD_U8: return write_bytes(0, 255);
             case isa::Destination::ACCUMULATOR_S32:
                 return scatter_chunks<CHUNK>(cursor_, steps, lanes, from, task_.accumulators_out,
                                              [=](const typename C::F& value) { return C::to_integer(value, zero); });

@@ -5,18 +5,21 @@ from __future__ import annotations
 import enum
 
 __all__ = [
-    "DEPTHWISE_ROWS", "INSTRUCTION_BYTES", "MAILBOXES", "MAX_WORK", "PARAMETER_VECTORS", "REGISTERS", "TABLE_ENTRIES",
-    "TABLE_SLOTS", "TIMING", "TOKEN_LIMIT", "FaultCause", "Space", "Unit",
+    "DEPTHWISE_ROWS", "INSTRUCTION_BYTES", "MAILBOXES", "MAX_WORK", "PARAMETER_VECTORS", "REGISTERS",
+    "TABLE_ENTRIES", "TABLE_SLOTS", "TIMING", "TOKEN_LIMIT", "FaultCause", "Space", "Unit",
 ]  # fmt: skip
 
 INSTRUCTION_BYTES = 128
 """Every instruction has this size; programs start at a multiple of it in DRAM."""
 REGISTERS = 16
-"""Base registers (32 bits each) that the host binds before a launch; LOAD and STORE address relative to them."""
+"""Base registers (32 bits each) that the host binds before a launch; LOAD and STORE address relative to
+them."""
 MAILBOXES = 16
 """32-bit scalars that VECTOR writes and JUMP and REGISTER read."""
 TABLE_SLOTS = 2
+"""Tables that the VPU holds at once."""
 TABLE_ENTRIES = 256
+"""32-bit words of one table."""
 DEPTHWISE_ROWS = 4
 """Kernel rows that one depthwise MATMUL can see at once (DEPTHWISE_ROWS − 1 line buffers)."""
 PARAMETER_VECTORS = 8
@@ -48,8 +51,8 @@ class Space(enum.IntEnum):
 
 
 class FaultCause(enum.IntEnum):
-    """Why a program stopped early. All but CYCLE_LIMIT are found when an instruction is about to be dispatched:
-    everything before it completes, it and everything after it has no effect."""
+    """Why a program stopped early. All but CYCLE_LIMIT are found when an instruction is about to be
+    dispatched: everything before it completes, it and everything after it has no effect."""
 
     NONE = 0
     ILLEGAL_OPCODE = 1
@@ -75,4 +78,5 @@ TIMING: dict[str, int] = {
     "DIVIDE_INTERVAL": 32,
     "DRAM_WRITE_BUFFER": 4,
 }
-"""Pipeline constants in cycles (or entries), the same on every machine; docs/architecture.md gives their meaning."""
+"""Pipeline constants in cycles (or entries), the same on every machine; docs/architecture.md gives their
+meaning."""

@@ -1,7 +1,5 @@
 """FETCH's own instructions: HALT, JUMP, REGISTER."""
 
-# ruff: noqa: D102 - what an override does is said where it is declared
-
 from __future__ import annotations
 
 import enum
@@ -77,7 +75,8 @@ class Jump(Instruction, opcode=2, mnemonic="JUMP", unit=Unit.FETCH):
 
 
 class Register(Instruction, opcode=3, mnemonic="REGISTER", unit=Unit.FETCH):
-    """registers[destination] = (registers[source] or 0) + offset + (mailboxes[mailbox] or 0) × scale, modulo 2³².
+    """registers[destination] = (registers[source] or 0) + offset + (mailboxes[mailbox] or 0) × scale, modulo
+    2³².
 
     It takes effect for every later LOAD and STORE; with a mailbox it makes addresses depend on data.
     """

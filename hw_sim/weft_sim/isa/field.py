@@ -1,6 +1,5 @@
-"""Field descriptors: one object is encoder, decoder, validator and documentation of an instruction's field."""
-
-# ruff: noqa: D102 - what an override does is said where it is declared
+"""Field descriptors: one object is encoder, decoder, validator and documentation of an instruction's
+field."""
 
 from __future__ import annotations
 
@@ -17,7 +16,8 @@ __all__ = ["EnumField", "Field", "FloatField", "SignedField", "UnsignedField"]
 
 
 class Field:
-    """A named run of bits in an instruction. Layout (`low`) is assigned in declaration order by `Instruction`."""
+    """A named run of bits in an instruction. Layout (`low`) is assigned in declaration order by
+    `Instruction`."""
 
     name: str
     low: int
@@ -91,7 +91,9 @@ class SignedField(Field):
         number = int(value)
         half = 1 << (self.width - 1)
         if number != value or not -half <= number < half:
-            raise InstructionError(f"field {self.name}={value!r} must be a whole number from {-half} to {half - 1}")
+            raise InstructionError(
+                f"field {self.name}={value!r} must be a whole number from {-half} to {half - 1}"
+            )
         return number & ((1 << self.width) - 1)
 
     def from_bits(self, bits: int) -> int:

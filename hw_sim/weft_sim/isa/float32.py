@@ -1,4 +1,5 @@
-"""The VPU's float32 arithmetic: IEEE 754 binary32, round to nearest even, subnormals kept, one canonical NaN."""
+"""The VPU's float32 arithmetic: IEEE 754 binary32, round to nearest even, subnormals kept, one canonical
+NaN."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "add", "canonical", "clamp", "divide", "from_integer", "maximum", "minimum", "multiply", "rint", "square_root",
-    "subtract", "to_integer",
+    "add", "canonical", "clamp", "divide", "from_integer", "maximum", "minimum", "multiply", "rint",
+    "square_root", "subtract", "to_integer",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]

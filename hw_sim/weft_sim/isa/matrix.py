@@ -1,7 +1,5 @@
 """MATMUL: the MXU's only instruction, a whole tile of a convolution or matrix product."""
 
-# ruff: noqa: D102 - what an override does is said where it is declared
-
 from __future__ import annotations
 
 import enum
@@ -23,14 +21,16 @@ INNER_LOOPS = 3
 
 
 class MatmulMode(enum.IntEnum):
-    """DENSE: every lane sees the whole input vector. DEPTHWISE: lane c sees a window of recent values of lane c."""
+    """DENSE: every lane sees the whole input vector. DEPTHWISE: lane c sees a window of recent values of lane
+    c."""
 
     DENSE = 0
     DEPTHWISE = 1
 
 
 class WeightOrder(enum.IntEnum):
-    """How the vectors of a weight tile enter the array: ROWS: vector k is W[k, :]; COLUMNS: vector c is W[:, c]."""
+    """How the vectors of a weight tile enter the array: ROWS: vector k is W[k, :]; COLUMNS: vector c is W[:,
+    c]."""
 
     ROWS = 0
     COLUMNS = 1
@@ -39,18 +39,20 @@ class WeightOrder(enum.IntEnum):
 class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
     """Multiplies a stream of input vectors with weight tiles and adds into accumulator rows.
 
-    For each step of the four outer loops a weight tile of `weight_rows` vectors is loaded from scratchpad (vector r
-    at weight + Σ weight_stride_i·digit_i + r·weight_vector_stride); rows (or columns) beyond hold zero. Then the
-    three inner loops stream input vectors at input + Σ over all loops, and each result is added to accumulator row
-    accumulator + Σ over all loops. Operands are int8 or uint8 with `input_zero` and `weight_zero` subtracted; input
-    lanes from `input_lanes` on count as zero; sums wrap modulo 2³². Where all digits of the loops in `reduce_mask`
-    are zero and `accumulate` is 0, the result replaces the row instead of being added.
+    For each step of the four outer loops a weight tile of `weight_rows` vectors is loaded from scratchpad
+    (vector r at weight + Σ weight_stride_i·digit_i + r·weight_vector_stride); rows (or columns) beyond hold
+    zero. Then the three inner loops stream input vectors at input + Σ over all loops, and each result is
+    added to accumulator row accumulator + Σ over all loops. Operands are int8 or uint8 with `input_zero` and
+    `weight_zero` subtracted; input lanes from `input_lanes` on count as zero; sums wrap modulo 2³². Where all
+    digits of the loops in `reduce_mask` are zero and `accumulate` is 0, the result replaces the row instead
+    of being added.
 
     DENSE: acc[c] += Σ_k x[k]·W[k, c], one row for every input vector.
-    DEPTHWISE: inner loops 1 and 2 walk the rows and columns of an input image plane in order; tap (r, s) of lane c is
-    W[r·window_columns + s, c]; a result exists where the window lies inside the plane and the step matches:
-    output (i, j) = Σ_{r,s} x[i·2^row_shift + r, j·2^column_shift + s]·W[r·window_columns + s], and the accumulator
-    strides of inner loops 1 and 2 count outputs i and j. weight_rows = window_rows × window_columns.
+    DEPTHWISE: inner loops 1 and 2 walk the rows and columns of an input image plane in order; tap (r, s) of
+    lane c is W[r·window_columns + s, c]; a result exists where the window lies inside the plane and the step
+    matches: output (i, j) = Σ_{r,s} x[i·2^row_shift + r, j·2^column_shift + s]·W[r·window_columns + s], and
+    the accumulator strides of inner loops 1 and 2 count outputs i and j. weight_rows = window_rows ×
+    window_columns.
     """
 
     __slots__ = ()
@@ -96,7 +98,9 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
     inner_input_stride_2 = SignedField(24, "vectors per step of inner loop 2")
     inner_accumulator_stride_0 = SignedField(24, "rows per step of inner loop 0")
     inner_accumulator_stride_1 = SignedField(24, "rows per step of inner loop 1 (depthwise: per output row)")
-    inner_accumulator_stride_2 = SignedField(24, "rows per step of inner loop 2 (depthwise: per output column)")
+    inner_accumulator_stride_2 = SignedField(
+        24, "rows per step of inner loop 2 (depthwise: per output column)"
+    )
 
     def outer_counts(self) -> tuple[int, ...]:
         """Counts of the outer loops, outermost first."""
@@ -129,7 +133,8 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
         if not 1 <= self.window_rows <= DEPTHWISE_ROWS or self.window_columns < 1:
             return f"a window has 1 to {DEPTHWISE_ROWS} rows and at least 1 column"
         if self.window_rows * self.window_columns != self.weight_rows:
-            return f"weight_rows={self.weight_rows} is not the window's {self.window_rows}×{self.window_columns} taps"
+            window = f"{self.window_rows}×{self.window_columns}"
+            return f"weight_rows={self.weight_rows} is not the window's {window} taps"
         if self.weight_order != WeightOrder.ROWS:
             return "depthwise weights enter by row"
         if self.row_shift > 2 or self.column_shift > 2:
@@ -163,7 +168,9 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
         rows = self._outer("accumulator") + self._inner("accumulator", self.output_counts())
         local = Space.SCRATCHPAD
         result = (
-            AddressStream("input", local, False, self.input * lanes, lanes, tuple((c, s * lanes) for c, s in inputs)),
+            AddressStream(
+                "input", local, False, self.input * lanes, lanes, tuple((c, s * lanes) for c, s in inputs)
+            ),
             AddressStream(
                 "weight", local, False, self.weight * lanes, lanes, tuple((c, s * lanes) for c, s in weights)
             ),
@@ -174,8 +181,11 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
         return (*result, AddressStream("accumulator", Space.ACCUMULATOR, False, self.accumulator, 1, rows))
 
     def reads_accumulators(self) -> bool:
-        """Whether what the rows held before matters: also where a reduction loop moves on to rows of its own."""
-        moving = (self.reduce_mask >> i & 1 and n > 1 and s for i, (n, s) in enumerate(self._outer("accumulator")))
+        """Whether what the rows held before matters: also where a reduction loop moves on to rows of its
+        own."""
+        moving = (
+            self.reduce_mask >> i & 1 and n > 1 and s for i, (n, s) in enumerate(self._outer("accumulator"))
+        )
         return bool(self.accumulate) or any(moving)
 
     def execute(self, state: MachineState) -> None:
@@ -210,8 +220,13 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
         sums = np.zeros((images, rows, columns, x.shape[1]), np.int64)
         for r in range(self.window_rows):
             for s in range(self.window_columns):
-                last_row, last_column = r + ((rows - 1) << self.row_shift), s + ((columns - 1) << self.column_shift)
-                tap = planes[:, r : last_row + 1 : 1 << self.row_shift, s : last_column + 1 : 1 << self.column_shift]
+                last_row, last_column = (
+                    r + ((rows - 1) << self.row_shift),
+                    s + ((columns - 1) << self.column_shift),
+                )
+                tap = planes[
+                    :, r : last_row + 1 : 1 << self.row_shift, s : last_column + 1 : 1 << self.column_shift
+                ]
                 sums += tap * weights[r * self.window_columns + s]
         return sums.reshape(-1, x.shape[1])
 
@@ -222,12 +237,17 @@ def _widen(vectors: npt.NDArray[np.uint8], signed: int, zero: int) -> npt.NDArra
 
 
 def _product(x: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """x @ weights. In float64, which is quick, and exact: sums of 64 products of 9-bit numbers stay below 2²⁴."""
+    """x @ weights. In float64, which is quick, and exact: sums of 64 products of 9-bit numbers stay below
+    2²⁴."""
     return (x.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
 
 
 def _accumulate(
-    accumulators: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], sums: npt.NDArray[np.int64], *, replace: bool
+    accumulators: npt.NDArray[np.int32],
+    rows: npt.NDArray[np.int64],
+    sums: npt.NDArray[np.int64],
+    *,
+    replace: bool,
 ) -> None:
     if not replace:
         np.add.at(accumulators, rows, sums.astype(np.int32))

@@ -36,7 +36,8 @@ def decode_program(data: bytes) -> list[Instruction]:
 
 
 def disassemble(instructions: Sequence[Instruction], sources: Sequence[str] = ()) -> str:
-    """One line per instruction: index, tokens taken (<), mnemonic and non-default fields, tokens given (>), node."""
+    """One line per instruction: index, tokens taken (<), mnemonic and non-default fields, tokens given (>),
+    node."""
     lines = []
     for index, instruction in enumerate(instructions):
         waits = "".join(f" <{unit.name.lower()}" for unit in Unit if instruction.wait >> unit & 1)

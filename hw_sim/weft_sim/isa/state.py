@@ -14,7 +14,8 @@ __all__ = ["MachineState", "addresses"]
 
 
 class MachineState:
-    """Everything a program can see. All memories but DRAM are zero at launch (no program should rely on it)."""
+    """Everything a program can see. All memories but DRAM are zero at launch (no program should rely on
+    it)."""
 
     def __init__(self, config: MachineConfig, dram: npt.NDArray[np.uint8], registers: Sequence[int]) -> None:
         self.config = config

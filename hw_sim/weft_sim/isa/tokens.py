@@ -1,4 +1,5 @@
-"""Token bookkeeping in program order, as dispatch does it: what makes every program that starts also finish."""
+"""Token bookkeeping in program order, as dispatch does it: what makes every program that starts also
+finish."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ __all__ = ["TokenLedger"]
 class TokenLedger:
     """Tokens signalled and not yet waited for, per channel, counting instructions in program order.
 
-    Dispatch refuses an instruction that waits for a token which no earlier instruction signals (cause DEADLOCK).
-    So the oldest unfinished instruction can always go on, and no program that passes can hang.
+    Dispatch refuses an instruction that waits for a token which no earlier instruction signals (cause
+    DEADLOCK). So the oldest unfinished instruction can always go on, and no program that passes can hang.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,9 @@ class TokenLedger:
         unit = instruction.UNIT
         for source in Unit:
             if instruction.wait >> source & 1 and not self.counts[source][unit]:
-                words = f"{unit.name} waits for a token from {source.name} that no earlier instruction signals"
+                words = (
+                    f"{unit.name} waits for a token from {source.name} that no earlier instruction signals"
+                )
                 return StaticFault(FaultCause.DEADLOCK, words)
         for target in Unit:
             if instruction.signal >> target & 1 and self.counts[unit][target] >= TOKEN_LIMIT:

@@ -1,7 +1,5 @@
 """LOAD, STORE and FILL: strided byte runs between DRAM and scratchpad."""
 
-# ruff: noqa: D102 - what an override does is said where it is declared
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -21,7 +19,8 @@ _LOOPS = 4
 
 def _dims(instruction: Instruction, stride: str) -> tuple[tuple[int, int], ...]:
     return tuple(
-        (getattr(instruction, f"count_{i}"), getattr(instruction, f"{stride}_stride_{i}")) for i in range(_LOOPS)
+        (getattr(instruction, f"count_{i}"), getattr(instruction, f"{stride}_stride_{i}"))
+        for i in range(_LOOPS)
     )
 
 
@@ -61,7 +60,12 @@ class Transfer(Instruction):
         run, writes = self.run_bytes, self._WRITES
         dram = AddressStream("dram", Space.DRAM, writes == Space.DRAM, base, run, _dims(self, "dram"))
         local = AddressStream(
-            "scratchpad", Space.SCRATCHPAD, writes == Space.SCRATCHPAD, self.scratchpad, run, _dims(self, "scratchpad")
+            "scratchpad",
+            Space.SCRATCHPAD,
+            writes == Space.SCRATCHPAD,
+            self.scratchpad,
+            run,
+            _dims(self, "scratchpad"),
         )
         return (dram, local)
 
@@ -70,8 +74,8 @@ class Load(Transfer, opcode=4, mnemonic="LOAD", unit=Unit.LOAD):
     """Copies runs of `run_bytes` bytes from DRAM to scratchpad, one for each step of four nested loops.
 
     DRAM address: registers[register] + offset + Σ dram_stride_i·digit_i; scratchpad address: scratchpad +
-    Σ scratchpad_stride_i·digit_i, all in bytes, loop 0 outermost. Strides smaller than the run make overlapping
-    rows (im2col); a run may start and end at any byte.
+    Σ scratchpad_stride_i·digit_i, all in bytes, loop 0 outermost. Strides smaller than the run make
+    overlapping rows (im2col); a run may start and end at any byte.
     """
 
     __slots__ = ()

@@ -1,7 +1,5 @@
 """VECTOR and TABLE: the VPU's instructions, N float32 lanes in one fixed pipeline."""
 
-# ruff: noqa: D102 - what an override does is said where it is declared
-
 from __future__ import annotations
 
 import enum
@@ -42,7 +40,8 @@ class Source(enum.IntEnum):
 
 
 class Operation(enum.IntEnum):
-    """What joins a and b. DIVIDE and SQUARE_ROOT are correctly rounded and start every DIVIDE_INTERVAL cycles."""
+    """What joins a and b. DIVIDE and SQUARE_ROOT are correctly rounded and start every DIVIDE_INTERVAL
+    cycles."""
 
     PASS = 0
     ADD = 1
@@ -60,7 +59,8 @@ class Operation(enum.IntEnum):
 
 
 class Reduction(enum.IntEnum):
-    """How the innermost `reduce_loops` loops join their values, in order; SUM starts every SUM_INTERVAL cycles."""
+    """How the innermost `reduce_loops` loops join their values, in order; SUM starts every SUM_INTERVAL
+    cycles."""
 
     NONE = 0
     SUM = 1
@@ -85,19 +85,20 @@ _ROWS = (Source.ACCUMULATOR_S32, Source.ACCUMULATOR_F32)
 class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
     """One pass of the vector pipeline over five nested loops (loop 0 outermost); all arithmetic is float32.
 
-    Operand a: an integer source gives float(a − a_zero + bias), the integer sum modulo 2³²; a float source its value.
-    Then × a_scale (or the lane's scale); then, if a_round, rint and clamp to [a_low, a_high]; then, if table ≠ 0,
-    entry (saturating rint) mod 256 of table slot table − 1; then × a_rescale.
-    Operand b: (b − b_zero) × b_scale, or b_scale alone (IMMEDIATE), or operand a of lane l XOR exchange (EXCHANGE).
-    Then operation(a, b); then the reduction over the innermost `reduce_loops` loops; then × scale; then clamp to
+    Operand a: an integer source gives float(a − a_zero + bias), the integer sum modulo 2³²; a float source
+    its value. Then × a_scale (or the lane's scale); then, if a_round, rint and clamp to [a_low, a_high];
+    then, if table ≠ 0, entry (saturating rint) mod 256 of table slot table − 1; then × a_rescale. Operand b:
+    (b − b_zero) × b_scale, or b_scale alone (IMMEDIATE), or operand a of lane l XOR exchange (EXCHANGE). Then
+    operation(a, b); then the reduction over the innermost `reduce_loops` loops; then × scale; then clamp to
     [low, high]; then the destination: 8 bits: saturate(rint + d_zero); 32 bits: saturating rint, plus d_zero,
-    saturated; float: the value. With parameters = 1, a record of PARAMETER_VECTORS vectors per step of loop 0 at
-    parameter + parameter_stride·digit_0 gives each lane an int32 bias and a float32 scale (used instead of a_scale).
+    saturated; float: the value. With parameters = 1, a record of PARAMETER_VECTORS vectors per step of loop 0
+    at parameter + parameter_stride·digit_0 gives each lane an int32 bias and a float32 scale (used instead of
+    a_scale).
 
     a, b and d are vector addresses (scratchpad) or rows (accumulators), or the number of a mailbox.
     Rounding is to nearest even, subnormals are kept, every NaN is 0x7fc00000 and converts to integer 0.
-    maximum(x, y) = x > y ? x : y and minimum(x, y) = x < y ? x : y, NaN if either is; clamp = minimum(maximum(v,
-    low), high); comparisons give 1.0 or 0.0.
+    maximum(x, y) = x > y ? x : y and minimum(x, y) = x < y ? x : y, NaN if either is; clamp =
+    minimum(maximum(v, low), high); comparisons give 1.0 or 0.0.
     """
 
     __slots__ = ()
@@ -168,7 +169,9 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
         return None
 
     def _dims(self, operand: str) -> tuple[tuple[int, int], ...]:
-        return tuple((count, getattr(self, f"{operand}_stride_{i}")) for i, count in enumerate(self.loop_counts()))
+        return tuple(
+            (count, getattr(self, f"{operand}_stride_{i}")) for i, count in enumerate(self.loop_counts())
+        )
 
     def _result_dims(self) -> tuple[tuple[int, int], ...]:
         return self._dims("d")[: LOOPS - self.reduce_loops]
@@ -181,7 +184,9 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
             unit = config.lanes
             dims = ((self.count_0, self.parameter_stride * unit),)
             length = PARAMETER_VECTORS * unit
-            found.append(AddressStream("parameter", Space.SCRATCHPAD, False, self.parameter * unit, length, dims))
+            found.append(
+                AddressStream("parameter", Space.SCRATCHPAD, False, self.parameter * unit, length, dims)
+            )
         if self.table:
             found.append(AddressStream("table", Space.TABLE, False, self.table - 1, 1, ()))
         found.append(self._result_stream(config.lanes))
@@ -247,8 +252,10 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
         steps = int(np.prod(self.loop_counts()[LOOPS - self.reduce_loops :]))
         groups = values.reshape(-1, steps, values.shape[1])
         function = {
-            Reduction.SUM: float32.add, Reduction.MAXIMUM: float32.maximum, Reduction.MINIMUM: float32.minimum,
-        }[Reduction(self.reduction)]  # fmt: skip
+            Reduction.SUM: float32.add,
+            Reduction.MAXIMUM: float32.maximum,
+            Reduction.MINIMUM: float32.minimum,
+        }[Reduction(self.reduction)]
         result: Floats = groups[:, 0]
         for step in range(1, steps):
             result = function(result, groups[:, step])
@@ -263,7 +270,9 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
         for target, result in zip(targets, results, strict=True):
             memory[target] = result  # one at a time: where an address is hit twice, the later step wins
 
-    def _encode(self, state: MachineState, value: Floats) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    def _encode(
+        self, state: MachineState, value: Floats
+    ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
         match self.destination:
             case Destination.SCRATCHPAD_S8:
                 return state.vectors, np.clip(self._integer(value), -128, 127).astype(np.int8).view(np.uint8)
@@ -297,7 +306,8 @@ _OPERATIONS: dict[Operation, Callable[[Floats, Floats], Floats]] = {
 
 
 class Table(Instruction, opcode=9, mnemonic="TABLE", unit=Unit.VPU):
-    """Loads a table slot: TABLE_ENTRIES little-endian 32-bit words from scratchpad vector address `source` on."""
+    """Loads a table slot: TABLE_ENTRIES little-endian 32-bit words from scratchpad vector address `source`
+    on."""
 
     __slots__ = ()
     slot = UnsignedField(8, "table slot")
@@ -319,7 +329,13 @@ class Table(Instruction, opcode=9, mnemonic="TABLE", unit=Unit.VPU):
 
 
 def _operand_stream(
-    name: str, source: Source, base: int, dims: tuple[tuple[int, int], ...], lanes: int, *, write: bool = False
+    name: str,
+    source: Source,
+    base: int,
+    dims: tuple[tuple[int, int], ...],
+    lanes: int,
+    *,
+    write: bool = False,
 ) -> AddressStream:
     if source in _ROWS:
         return AddressStream(name, Space.ACCUMULATOR, write, base, 1, dims)

@@ -10,6 +10,7 @@ from typing import Any
 from weft.api.progress import Progress, quiet
 from weft.api.targets import DEFAULT_TARGET, Target, resolve_target
 from weft.compiler import compile as compile_model
+from weft.errors import ModelError
 from weft.frontend import Model, load
 from weft.quantize import quantize, random_calibration
 from weft_runtime import artifact
@@ -60,6 +61,8 @@ def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Prog
     Raises ModelError, InputError for inputs that the model cannot take, and QuantizationError for calibration
     arrays that do not fit.
     """
+    if not isinstance(source, Model) and artifact.is_artifact(source):
+        raise ModelError(f"{source}: an artifact, compiled already; give the ONNX model it was made from")
     model = source if isinstance(source, Model) else load(os.fspath(source))
     if options.inputs is not None:
         check_inputs(options.inputs, model.inputs)  # before minutes go into compiling

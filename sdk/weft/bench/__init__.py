@@ -14,8 +14,8 @@ class Benchmark:
     """A measurement with a name.
 
     `run(**options)` measures and returns plain JSON values; each option is a string as given on the command
-    line (`weft bench NAME --set key=value`), and an option that it does not know raises TypeError as any call
-    does. It raises WeftError where it cannot measure, and prints nothing.
+    line (`weft bench NAME --set key=value`). It raises ValueError for an option's value that it cannot read,
+    and WeftError where it cannot measure; it prints nothing.
     """
 
     name: str
@@ -23,5 +23,16 @@ class Benchmark:
     run: Callable[..., dict[str, Any]]
 
 
-BENCHMARKS: dict[str, Benchmark] = {}
+def _simulator(target: str = "weft-16", repeats: str = "3", size: str = "224") -> dict[str, Any]:
+    from weft.bench.simulator import run  # imports the compiler, which listing benchmarks need not wait for
+
+    return run(target, repeats, size)
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    each.name: each
+    for each in (
+        Benchmark("simulator", "speed of the simulator on the convolutions of ResNet-18", _simulator),
+    )
+}
 """Every benchmark by its name."""

@@ -44,7 +44,12 @@ def bench_command(
     options = _options(BENCHMARKS[name], settings or [])
     with Stages() as stages:
         stages(f"bench {name}", 0, 0)
-        figures = BENCHMARKS[name].run(**options)
+        try:
+            figures = BENCHMARKS[name].run(**options)
+        except ValueError as error:
+            if not options:
+                raise
+            raise typer.BadParameter(f"benchmark {name!r}: {error}", param_hint="--set") from error
     answer({"benchmark": name, **figures}, json, lambda console: _render(console, figures))
 
 

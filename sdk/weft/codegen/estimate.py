@@ -8,6 +8,7 @@ import numpy as np
 
 from weft.codegen.region import LoweredRegion
 from weft.errors import CompileError
+from weft_runtime.profile import charged_cycles
 from weft_sim import simulator
 from weft_sim.isa.program import encode_program
 from weft_sim.machine import MachineConfig
@@ -20,7 +21,7 @@ PAGE = 4096
 
 @dataclass(frozen=True)
 class RegionEstimate:
-    """Cycles of the whole region, and of each ONNX node: from the end of the node before to its own end."""
+    """Cycles of the whole region, and of each ONNX node as a profile charges them."""
 
     cycles: int
     by_node: dict[str, int]
@@ -42,15 +43,10 @@ def estimate_region(name: str, region: LoweredRegion, config: MachineConfig) -> 
         raise CompileError(
             f"region {name!r}: emitted instruction {result.fault.instruction} is wrong ({cause})"
         )
-    ends: dict[str, int] = {}
-    for event in result.events:
+    by_node: dict[str, int] = {}
+    for event, cycles in zip(result.events, charged_cycles(result.events), strict=True):
         source = region.sources[int(event["index"])]
-        if source:
-            ends[source] = max(ends.get(source, 0), int(event["end"]))
-    by_node, previous = {}, 0
-    for source, end in sorted(ends.items(), key=lambda item: item[1]):
-        by_node[source] = end - previous
-        previous = end
+        by_node[source] = by_node.get(source, 0) + int(cycles)
     return RegionEstimate(result.cycles, by_node)
 
 

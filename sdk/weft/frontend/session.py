@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import onnx
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from weft.errors import ModelError
+from weft.frontend.exact_kernels import kernels_are_exact, unsigned_operands
 from weft.frontend.model import Model
+from weft.frontend.session_options import LOG_FATAL_ONLY, RUNTIME_ERRORS, plain_options
 from weft.frontend.validate import first_line
-
-# Errors come as exceptions; without this ONNX Runtime prints them to stderr as well.
-LOG_FATAL_ONLY = 4
-
-# ONNX Runtime's exception classes share no base of their own.
-RUNTIME_ERRORS: tuple[type[Exception], ...] = (
-    *(kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception)),
-    RuntimeError,
-    ValueError,
-    TypeError,
-)
-
-
-def plain_options() -> onnxruntime.SessionOptions:
-    """Session options that run a graph as it is written: no optimization, no fusion."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = LOG_FATAL_ONLY
-    return options
 
 
 def reference_session(integer_model: Model | onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A session that runs the integer graph with optimizations off: the numeric reference of `weft verify`.
 
-    Raises ModelError with ONNX Runtime's reason where it refuses the model.
+    On CPUs whose uint8-by-int8 kernels saturate, the graph's integer operators are first brought to uint8
+    operands, which gives the same, exact values everywhere. Raises ModelError with ONNX Runtime's reason
+    where it refuses the model.
     """
+    if not kernels_are_exact():
+        model = integer_model if isinstance(integer_model, Model) else Model(integer_model)
+        integer_model = unsigned_operands(model)
     return _session(integer_model, plain_options())
 
 

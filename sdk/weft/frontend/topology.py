@@ -18,10 +18,16 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """The nodes of a graph and of all graphs within it."""
+    for each in all_graphs(graph):
+        yield from each.node
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all graphs within it, the outer ones first."""
+    yield graph
     for node in graph.node:
-        yield node
         for inner in subgraphs(node):
-            yield from all_nodes(inner)
+            yield from all_graphs(inner)
 
 
 def captured_names(node: onnx.NodeProto) -> frozenset[str]:

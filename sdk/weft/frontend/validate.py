@@ -10,7 +10,7 @@ from onnx import defs, helper, numpy_helper
 
 from weft.errors import ModelError
 from weft.frontend.model import standard_opset
-from weft.frontend.topology import all_nodes, sort_nodes, subgraphs
+from weft.frontend.topology import all_graphs, all_nodes, sort_nodes, subgraphs
 
 OLDEST_OPSET = 7
 KNOWN_DOMAINS = frozenset(
@@ -29,6 +29,7 @@ KNOWN_DOMAINS = frozenset(
 def validate(proto: onnx.ModelProto, name: str) -> None:
     """Checks `proto` and sorts its nodes topologically in place; raises ModelError naming what and where."""
     _check_header(proto, name)
+    _check_text(proto, name)
     _check_domains(proto, name)
     _check_names(proto.graph, name, frozenset())
     _sort(proto.graph, name)
@@ -131,6 +132,25 @@ def _check_header(proto: onnx.ModelProto, name: str) -> None:
             f"{name}: operator set {version} is outside {OLDEST_OPSET}..{newest}; "
             "export with a version in that range"
         )
+
+
+def _check_text(proto: onnx.ModelProto, name: str) -> None:
+    """Protobuf hands names that are not UTF-8 over as bytes, which nothing behind expects."""
+    graphs = list(all_graphs(proto.graph))
+    nodes = [node for graph in graphs for node in graph.node] + [n for f in proto.functions for n in f.node]
+    values = [value for graph in graphs for value in (*graph.input, *graph.output, *graph.value_info)]
+    texts = [
+        text for node in nodes for text in (node.name, node.op_type, node.domain, *node.input, *node.output)
+    ]
+    texts += [attribute.name for node in nodes for attribute in node.attribute]
+    texts += [tensor.name for graph in graphs for tensor in graph.initializer]
+    texts += [entry.domain for entry in proto.opset_import]
+    texts += [text for function in proto.functions for text in (function.name, function.domain)]
+    texts += [value.name for value in values]
+    texts += [extent.dim_param for value in values for extent in value.type.tensor_type.shape.dim]
+    for text in texts:
+        if not isinstance(text, str):
+            raise ModelError(f"{name}: holds the name {text!r}, which is not UTF-8; the file is damaged")
 
 
 def _check_domains(proto: onnx.ModelProto, name: str) -> None:

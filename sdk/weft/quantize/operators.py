@@ -42,6 +42,9 @@ def is_moving(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether a node only selects and moves float32 activations."""
     if not is_standard(node, *MOVING) or not node.input or not _is_float(graph, node.input[0]):
         return False
+    results = node.output if node.op_type == "Split" else node.output[:1]
+    if not all(_is_float(graph, name) for name in results):
+        return False
     if node.op_type != "Split" and any(
         graph.consumers(name) or name in graph.output_names for name in node.output[1:]
     ):

@@ -13,7 +13,8 @@ import onnxruntime
 from weft.errors import QuantizationError
 from weft.frontend.graph import Array
 from weft.frontend.model import Model
-from weft.frontend.session import RUNTIME_ERRORS, reference_session
+from weft.frontend.session import reference_session
+from weft.frontend.session_options import RUNTIME_ERRORS
 from weft.frontend.validate import first_line
 
 Method = Literal["minmax", "percentile"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from weft.frontend import default_session, integerize, load, normalize, reference_session
+from weft.frontend.exact_kernels import unsigned_operands
 from weft.frontend.origins import origins
+from weft.frontend.session_options import plain_options
 
 TYPES = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8}
 
@@ -81,6 +84,12 @@ def feed_of(proto, seed=5):
     return feed
 
 
+def plain_run(model, feed):
+    options = plain_options()
+    data = model.proto.SerializeToString()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+
+
 def check(proto, mismatches, tolerance=1):
     """The integer graph equals the formula everywhere, and the literal QDQ text within `tolerance` steps."""
     qdq = normalize(load(proto))
@@ -89,6 +98,16 @@ def check(proto, mismatches, tolerance=1):
     wrong, total = mismatches(model, feed)
     assert total > 0
     assert wrong == 0
+    unsigned = unsigned_operands(model)
+    weights = {
+        node.input[index]
+        for node in unsigned.proto.graph.node
+        for index in (2, 5)
+        if "QLinear" in node.op_type
+    }
+    kinds_of_zero = {tensor.name: tensor.data_type for tensor in unsigned.proto.graph.initializer}
+    assert all(kinds_of_zero[name] == TensorProto.UINT8 for name in weights)
+    assert np.array_equal(*(plain_run(each, feed) for each in (model, unsigned)))
     literal, got = (reference_session(each).run(None, feed)[0] for each in (qdq, model))
     assert literal.dtype == got.dtype
     assert literal.shape == got.shape
@@ -348,3 +367,13 @@ def test_default_session_runs_the_qdq_model(make_model):
     fused = default_session(load(proto)).run(None, feed)[0]
     exact = reference_session(integerize(normalize(load(proto)))).run(None, feed)[0]
     assert np.abs(fused.astype(int) - exact.astype(int)).max() <= 1
+
+
+def test_the_reference_is_exact_where_the_kernels_saturate(make_model, monkeypatch):
+    build = Qdq()
+    model = integerize(normalize(load(conv_model(build, make_model))))
+    feed = {"x": np.full((1, 4, 6, 6), 255, np.uint8)}
+    expected = reference_session(model).run(None, feed)[0]
+    monkeypatch.setattr("weft.frontend.session.kernels_are_exact", lambda: False)
+    rewritten = reference_session(model)
+    assert np.array_equal(rewritten.run(None, feed)[0], expected)

@@ -299,3 +299,34 @@ def test_one_node_that_cannot_be_computed_does_not_stop_the_folding(make_model):
     left = set(kinds(normalize(load(proto))))
     assert "Mod" in left
     assert not left & {"Neg", "Abs"}
+
+
+def test_negative_extents_are_refused_and_abort_nothing(make_model):
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["a"], kernel_shape=[7, 7], name="window"),
+        helper.make_node("Slice", ["a", "start", "end", "axis", "step"], ["b"]),
+        helper.make_node("Slice", ["b", "start", "end", "axis", "step"], ["y"]),
+    ]
+    constants = {
+        "start": np.asarray([-1], np.int64),
+        "end": np.asarray([-(2**63) + 1], np.int64),
+        "axis": np.asarray([2], np.int64),
+        "step": np.asarray([-1], np.int64),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", FLOAT, [1, 1, 3, 3])],
+        [helper.make_tensor_value_info("y", FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    graph.output[0].type.tensor_type.shape.SetInParent()
+    for _ in range(4):
+        graph.output[0].type.tensor_type.shape.dim.add()
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match="'a'"):
+        normalize(load(proto))
+    graph.input[0].type.tensor_type.shape.dim[2].dim_value = 9
+    graph.input[0].type.tensor_type.shape.dim[3].dim_value = 8
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert normalize(load(proto)).outputs[0].shape == (1, 1, 3, 2)

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from weft.errors import ModelError
 from weft.frontend import integerize, load, normalize
-from weft.frontend.session import RUNTIME_ERRORS, plain_options
+from weft.frontend.session_options import RUNTIME_ERRORS, plain_options
 
 
 def _run(proto, feed):

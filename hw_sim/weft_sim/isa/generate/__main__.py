@@ -1,4 +1,5 @@
-"""`python -m weft_sim.isa.generate [--check]`: writes the generated files, or names the stale ones and exits 1."""
+"""`python -m weft_sim.isa.generate [--check]`: writes the generated files, or names the stale ones and exits
+1."""
 
 from __future__ import annotations
 

@@ -16,7 +16,13 @@ def configurations_package() -> str:
     """The whole package."""
     names = [field.name for field in dataclasses.fields(MachineConfig) if field.name != "name"]
     names += _DERIVED
-    lines = [f"// {NOTICE}", "`ifndef WEFT_CONFIG_PKG_SV", "`define WEFT_CONFIG_PKG_SV", "", "package weft_config_pkg;"]
+    lines = [
+        f"// {NOTICE}",
+        "`ifndef WEFT_CONFIG_PKG_SV",
+        "`define WEFT_CONFIG_PKG_SV",
+        "",
+        "package weft_config_pkg;",
+    ]
     lines += ["", "  // The last three members follow from the others.", "  typedef struct packed {"]
     lines += [f"    int unsigned {name};" for name in names]
     lines.append("  } config_t;")

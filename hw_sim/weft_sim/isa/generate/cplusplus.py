@@ -5,7 +5,15 @@ from __future__ import annotations
 import enum
 
 from weft_sim.isa.field import EnumField, Field
-from weft_sim.isa.generate.table import ENUMERATIONS, NOTICE, constants, field_groups, instruction_classes, snake_case
+from weft_sim.isa.generate.table import (
+    ENUMERATIONS,
+    NOTICE,
+    constants,
+    field_groups,
+    instruction_classes,
+    snake_case,
+    summary,
+)
 from weft_sim.isa.instruction import Instruction
 
 __all__ = ["cplusplus_header"]
@@ -106,7 +114,7 @@ def _expression(field: Field) -> str:
 
 def _structure(kind: type[Instruction]) -> str:
     name = kind.__name__
-    lines = [f"\n/// {(kind.__doc__ or '').splitlines()[0]}", f"struct {name} {{"]
+    lines = [f"\n/// {summary(kind)}", f"struct {name} {{"]
     lines.append(f"    static constexpr Opcode OPCODE = Opcode::{kind.MNEMONIC};")
     lines.append(f"    static constexpr Unit UNIT = Unit::{kind.UNIT.name};")
     lines.append(f"    static constexpr unsigned BITS = {kind.BITS};\n")
@@ -137,11 +145,19 @@ def _legality(kind: type[Instruction]) -> str:
 
 def _dispatch() -> str:
     lines = ["\n/// The unit that executes an opcode and its BITS; BITS = 0 when the opcode does not exist."]
-    lines += ["struct OpcodeInfo {", "    Unit unit;", "    unsigned bits;", "    const char* mnemonic;", "};"]
+    lines += [
+        "struct OpcodeInfo {",
+        "    Unit unit;",
+        "    unsigned bits;",
+        "    const char* mnemonic;",
+        "};",
+    ]
     lines.append("[[nodiscard]] constexpr OpcodeInfo opcode_info(std::uint8_t opcode) {")
     lines.append("    switch (static_cast<Opcode>(opcode)) {")
     for kind in instruction_classes():
         name = kind.__name__
-        lines.append(f'        case Opcode::{kind.MNEMONIC}: return {{{name}::UNIT, {name}::BITS, "{kind.MNEMONIC}"}};')
+        lines.append(
+            f'        case Opcode::{kind.MNEMONIC}: return {{{name}::UNIT, {name}::BITS, "{kind.MNEMONIC}"}};'
+        )
     lines.append('        default: return {Unit::FETCH, 0, "?"};\n    }\n}')
     return "\n".join(lines)

@@ -14,11 +14,14 @@ __all__ = ["generated_files", "repository_root", "stale_files", "write_files"]
 
 
 def repository_root() -> Path:
-    """The folder that holds hw_sim/, found from this file. Raises WeftError in an installed wheel without sources."""
+    """The folder that holds hw_sim/, found from this file. Raises WeftError in an installed wheel without
+    sources."""
     package = Path(__file__).resolve().parents[2]
     root = package.parents[1]
     if package.parent.name != "hw_sim" or not (root / "docs").is_dir():
-        raise WeftError(f"{package} is not inside a source checkout: run this from the repository's hw_sim folder")
+        raise WeftError(
+            f"{package} is not inside a source checkout: run this from the repository's hw_sim folder"
+        )
     return root
 
 

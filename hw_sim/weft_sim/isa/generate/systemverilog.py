@@ -14,11 +14,10 @@ _RESERVED = frozenset({"input", "parameter", "register", "table", "wait"})
 
 _HEAD = f"""// {NOTICE}
 //
-// Packed structs have their first member in the highest bits, so members stand in reverse order of the table, and
-// matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a trailing underscore.
-// Enumerations' fields are plain logic: their value may be illegal until *_enums_legal says otherwise.
-`ifndef WEFT_ISA_PKG_SV
-`define WEFT_ISA_PKG_SV
+// Packed structs have their first member in the highest bits, so members stand in reverse order of the table,
+and // matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a trailing
+underscore. // Enumerations' fields are plain logic: their value may be illegal until *_enums_legal says
+otherwise. `ifndef WEFT_ISA_PKG_SV `define WEFT_ISA_PKG_SV
 
 package weft_isa_pkg;
 """
@@ -97,6 +96,7 @@ def _bits_function() -> str:
             "    case (opcode)", *cases, "      default: return 0;", "    endcase", "  endfunction",
             "\n  // The unit that executes an opcode.",
             "  function automatic unit_e opcode_unit(logic [7:0] opcode);",
-            "    case (opcode)", *units, "      default: return UNIT_FETCH;", "    endcase", "  endfunction\n",
+            "    case (opcode)", *units, "      default: return UNIT_FETCH;", "    endcase",
+            "  endfunction\n",
         ]
     )  # fmt: skip

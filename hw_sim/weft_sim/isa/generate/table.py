@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import enum
+import inspect
 from collections.abc import Iterator
 
 import weft_sim.isa as isa
 from weft_sim.isa.field import Field
 from weft_sim.isa.instruction import OPCODES, Instruction
 
-__all__ = ["ENUMERATIONS", "NOTICE", "constants", "field_groups", "instruction_classes", "snake_case"]
+__all__ = [
+    "ENUMERATIONS",
+    "NOTICE",
+    "constants",
+    "field_groups",
+    "instruction_classes",
+    "snake_case",
+    "summary",
+]
 
 NOTICE = "Generated from weft_sim.isa by `python -m weft_sim.isa.generate`: change the table, not this file."
 
 ENUMERATIONS: tuple[type[enum.IntEnum], ...] = (
-    isa.Unit, isa.Space, isa.FaultCause, isa.Condition, isa.MatmulMode, isa.WeightOrder, isa.Source, isa.Operation,
-    isa.Reduction, isa.Destination,
+    isa.Unit, isa.Space, isa.FaultCause, isa.Condition, isa.MatmulMode, isa.WeightOrder, isa.Source,
+    isa.Operation, isa.Reduction, isa.Destination,
 )  # fmt: skip
 
 _CONSTANTS = (
-    "INSTRUCTION_BYTES", "REGISTERS", "MAILBOXES", "NO_REGISTER", "NO_MAILBOX", "TABLE_SLOTS", "TABLE_ENTRIES",
-    "DEPTHWISE_ROWS", "PARAMETER_VECTORS", "MAX_WORK", "TOKEN_LIMIT",
+    "INSTRUCTION_BYTES", "REGISTERS", "MAILBOXES", "NO_REGISTER", "NO_MAILBOX", "TABLE_SLOTS",
+    "TABLE_ENTRIES", "DEPTHWISE_ROWS", "PARAMETER_VECTORS", "MAX_WORK", "TOKEN_LIMIT",
 )  # fmt: skip
 
 
@@ -47,4 +56,12 @@ def field_groups(kind: type[Instruction]) -> Iterator[tuple[str, list[Field]]]:
 
 def snake_case(name: str) -> str:
     """CamelCase → snake_case."""
-    return "".join(f"_{letter}" if letter.isupper() and i else letter for i, letter in enumerate(name)).lower()
+    return "".join(
+        f"_{letter}" if letter.isupper() and i else letter for i, letter in enumerate(name)
+    ).lower()
+
+
+def summary(kind: type[Instruction]) -> str:
+    """The first sentence of the instruction's docstring, on one line."""
+    paragraph = (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
+    return paragraph.partition(". ")[0].rstrip(".") + "."

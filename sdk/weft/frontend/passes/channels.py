@@ -33,9 +33,10 @@ def sole_conv(graph: Graph, name: str, reader: onnx.NodeProto) -> onnx.NodeProto
     if conv is None or not is_standard(conv, "Conv") or graph.only_consumer(name) is not reader:
         return None
     weights = graph.constant(conv.input[1])
-    if weights is None or weights.dtype != np.float32 or bias_of(graph, conv) is None:
+    bias = bias_of(graph, conv)
+    if weights is None or bias is None or weights.dtype != np.float32 or weights.ndim < 3:
         return None
-    return conv
+    return conv if bias.dtype == np.float32 and bias.shape in ((1,), weights.shape[:1]) else None
 
 
 def bias_of(graph: Graph, conv: onnx.NodeProto) -> Array | None:

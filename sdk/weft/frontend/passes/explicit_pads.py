@@ -45,13 +45,11 @@ def _resolve(graph: Graph, node: onnx.NodeProto) -> None:
         extents = graph.static_shape(node.input[0])
         if extents is None or len(extents) != spatial + 2:
             return
-        pads = same_pads(
-            extents[2:],
-            kernel,
-            integers(node, "strides") or (1,) * spatial,
-            integers(node, "dilations") or (1,) * spatial,
-            mode == "SAME_LOWER",
-        )
+        strides = integers(node, "strides") or (1,) * spatial
+        dilations = integers(node, "dilations") or (1,) * spatial
+        if min(*strides, *dilations, 1) < 1 or {len(strides), len(dilations)} != {spatial}:
+            return
+        pads = same_pads(extents[2:], kernel, strides, dilations, mode == "SAME_LOWER")
     remove_attribute(node, "auto_pad")
     set_attribute(node, "pads", list(pads))
 

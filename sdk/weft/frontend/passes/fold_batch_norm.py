@@ -42,10 +42,12 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> None:
     terms = [graph.constant(name) for name in node.input[1:5]]
     if weights is None or bias is None or any(term is None for term in terms):
         return
+    if any(np.shape(term) != weights.shape[:1] for term in terms):
+        return
     gamma, beta, mean, variance = (np.asarray(term, np.float64) for term in terms)
     with np.errstate(invalid="ignore", divide="ignore"):
         factor = gamma / np.sqrt(variance + real(node, "epsilon", 1e-5))
-    if not np.all(np.isfinite(factor)) or factor.shape != (weights.shape[0],):
+    if not np.all(np.isfinite(factor)):
         return
     scaled = weights.astype(np.float64) * factor.reshape(-1, *(1,) * (weights.ndim - 1))
     replace_conv(graph, conv, node, scaled, (bias.astype(np.float64) - mean) * factor + beta)

@@ -13,7 +13,7 @@ from onnx import helper
 from weft.frontend.graph import Array, Graph, integer, is_standard
 from weft.frontend.model import Model, standard_opset
 from weft.frontend.passes.infer_shapes import InferShapes
-from weft.frontend.session import RUNTIME_ERRORS, plain_options
+from weft.frontend.session_options import RUNTIME_ERRORS, plain_options
 from weft.frontend.topology import subgraphs
 
 RANDOM = frozenset(

@@ -43,8 +43,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Arena:
-    """Where random instructions may read and write: scratchpad in vectors, accumulators in rows, DRAM in bytes relative
-    to each of the given registers (`offsets` holds the span that is safe for that register's every possible value)."""
+    """Where random instructions may read and write: scratchpad in vectors, accumulators in rows, DRAM in
+    bytes relative to each of the given registers (`offsets` holds the span that is safe for that register's
+    every possible value)."""
 
     config: MachineConfig
     vectors: Span
@@ -53,14 +54,19 @@ class Arena:
 
 
 def random_instruction(rng: Generator, arena: Arena) -> Instruction:
-    """One instruction of LOAD, STORE, MXU or VPU that every check of dispatch accepts and that has no hazard of its own."""
+    """One instruction of LOAD, STORE, MXU or VPU that every check of dispatch accepts and that has no hazard
+    of its own."""
     makers: Sequence[Callable[[Generator, Arena], Instruction]] = (
         _load, _load, _store, _fill, _dense, _dense, _depthwise, _vector, _vector, _vector, _table,
     )  # fmt: skip
     while True:
-        instruction = makers[rng.integers(len(makers))](rng, arena)
+        instruction = makers[int(rng.integers(len(makers)))](rng, arena)
         if own_operand_overwritten(arena.config, instruction) is None:
             return instruction
+
+
+def _pick(rng: Generator, options: Sequence[int | np.integer[Any]]) -> int:
+    return int(options[int(rng.integers(len(options)))])
 
 
 def _counts(rng: Generator, loops: int, most: int) -> list[int]:
@@ -73,8 +79,11 @@ def _counts(rng: Generator, loops: int, most: int) -> list[int]:
     return counts
 
 
-def _place(rng: Generator, counts: Sequence[int], length: int, span: Span, dense: bool) -> tuple[int, list[int]]:
-    """Base and strides so that everything lies within `span`: a packed nest, or small strides of any sign and 0."""
+def _place(
+    rng: Generator, counts: Sequence[int], length: int, span: Span, dense: bool
+) -> tuple[int, list[int]]:
+    """Base and strides so that everything lies within `span`: a packed nest, or small strides of any sign and
+    0."""
     room = span[1] - span[0]
     if dense:
         strides, step = [0] * len(counts), length
@@ -105,7 +114,7 @@ def _bytes(arena: Arena) -> Span:
 def _local_runs(rng: Generator, arena: Arena) -> tuple[list[int], dict[str, Any]]:
     """Counts, and the fields that LOAD, STORE and FILL share."""
     lanes = arena.config.lanes
-    run = int(rng.choice([1, rng.integers(1, 3 * lanes), lanes, 4 * lanes, rng.integers(1, 300)]))
+    run = _pick(rng, [1, rng.integers(1, 3 * lanes), lanes, 4 * lanes, rng.integers(1, 300)])
     counts = _counts(rng, 4, max(1, 1500 // run))
     base, strides = _place(rng, counts, run, _bytes(arena), bool(rng.random() < 0.5))
     fields = {"run_bytes": run, "scratchpad": base}
@@ -114,8 +123,10 @@ def _local_runs(rng: Generator, arena: Arena) -> tuple[list[int], dict[str, Any]
 
 def _transfer(rng: Generator, arena: Arena) -> dict[str, Any]:
     counts, fields = _local_runs(rng, arena)
-    register = int(rng.choice(list(arena.offsets)))
-    offset, strides = _place(rng, counts, fields["run_bytes"], arena.offsets[register], bool(rng.random() < 0.5))
+    register = _pick(rng, list(arena.offsets))
+    offset, strides = _place(
+        rng, counts, fields["run_bytes"], arena.offsets[register], bool(rng.random() < 0.5)
+    )
     return fields | {"register": register, "offset": offset} | _strided("dram_stride", strides)
 
 
@@ -133,7 +144,7 @@ def _fill(rng: Generator, arena: Arena) -> Instruction:
 
 def _zero_points(rng: Generator) -> dict[str, int]:
     return {
-        name: int(rng.choice([0, 0, -128, 255, rng.integers(-128, 256)])) for name in ("input_zero", "weight_zero")
+        name: _pick(rng, [0, 0, -128, 255, rng.integers(-128, 256)]) for name in ("input_zero", "weight_zero")
     } | {name: int(rng.integers(2)) for name in ("input_signed", "weight_signed", "accumulate")}
 
 
@@ -146,12 +157,23 @@ def _matmul(
     fields |= _zero_points(rng) | {"reduce_mask": int(rng.integers(16))}
     fields["input_lanes"] = int(rng.integers(1, arena.config.lanes + 1))
     base, strides = _place(rng, [*outer, *inner], 1, arena.vectors, dense)
-    fields |= {"input": base} | _strided("outer_input_stride", strides[:4]) | _strided("inner_input_stride", strides[4:])
+    fields |= (
+        {"input": base}
+        | _strided("outer_input_stride", strides[:4])
+        | _strided("inner_input_stride", strides[4:])
+    )
     base, strides = _place(rng, [*outer, fields["weight_rows"]], 1, arena.vectors, dense)
-    fields |= {"weight": base, "weight_vector_stride": strides[4]} | _strided("outer_weight_stride", strides[:4])
+    fields |= {"weight": base, "weight_vector_stride": strides[4]} | _strided(
+        "outer_weight_stride", strides[:4]
+    )
     base, strides = _place(rng, [*outer, *outputs], 1, arena.rows, dense)
-    strides[:4] = [0 if fields["reduce_mask"] >> i & 1 and rng.random() < 0.8 else s for i, s in enumerate(strides[:4])]
-    base = min(max(base, _lowest(arena.rows, [*outer, *outputs], strides)), _highest(arena.rows, [*outer, *outputs], strides))
+    strides[:4] = [
+        0 if fields["reduce_mask"] >> i & 1 and rng.random() < 0.8 else s for i, s in enumerate(strides[:4])
+    ]
+    base = min(
+        max(base, _lowest(arena.rows, [*outer, *outputs], strides)),
+        _highest(arena.rows, [*outer, *outputs], strides),
+    )
     fields |= {"accumulator": base} | _strided("outer_accumulator_stride", strides[:4])
     fields |= _strided("inner_accumulator_stride", strides[4:])
     return Matmul(**fields, **_strided("outer_count", outer), **_strided("inner_count", inner))
@@ -166,7 +188,7 @@ def _highest(span: Span, counts: Sequence[int], strides: Sequence[int]) -> int:
 
 
 def _dense(rng: Generator, arena: Arena) -> Instruction:
-    order = int(rng.choice(list(WeightOrder)))
+    order = _pick(rng, list(WeightOrder))
     inner = _counts(rng, 3, 60)
     fields = {"weight_order": order, "weight_rows": int(rng.integers(1, arena.config.lanes + 1))}
     return _matmul(rng, arena, inner, inner, fields)
@@ -176,12 +198,13 @@ def _depthwise(rng: Generator, arena: Arena) -> Instruction:
     rows = int(rng.integers(1, DEPTHWISE_ROWS + 1))
     rows = min(rows, arena.config.lanes)
     columns = int(rng.integers(1, min(5, arena.config.lanes // rows) + 1))
-    shifts = [int(rng.choice([0, 0, 1, 2])) for _ in range(2)]
+    shifts = [_pick(rng, [0, 0, 1, 2]) for _ in range(2)]
     height, width = (size + int(rng.integers(0, 7)) for size in (rows, columns))
     inner = [int(rng.integers(1, 3)), height, width]
     outputs = [inner[0], ((height - rows) >> shifts[0]) + 1, ((width - columns) >> shifts[1]) + 1]
     fields = {
-        "mode": MatmulMode.DEPTHWISE, "weight_rows": rows * columns, "window_rows": rows, "window_columns": columns,
+        "mode": MatmulMode.DEPTHWISE, "weight_rows": rows * columns, "window_rows": rows,
+        "window_columns": columns,
         "row_shift": shifts[0], "column_shift": shifts[1],
     }  # fmt: skip
     return _matmul(rng, arena, inner, outputs, fields)
@@ -201,19 +224,22 @@ def _operand(rng: Generator, arena: Arena, name: str, kind: int, counts: Sequenc
 
 
 def _vector(rng: Generator, arena: Arena) -> Instruction:
-    counts = _counts(rng, 5, int(rng.choice([6, 40, 150])))
-    reduction = int(rng.choice([Reduction.NONE, Reduction.NONE, *Reduction]))
+    counts = _counts(rng, 5, _pick(rng, [6, 40, 150]))
+    reduction = _pick(rng, [Reduction.NONE, Reduction.NONE, *Reduction])
     reduced = 0 if reduction == Reduction.NONE else int(rng.integers(1, 6))
     fields: dict[str, Any] = {
-        "a_source": int(rng.integers(4)), "b_source": int(rng.choice(list(Source))), "reduction": reduction,
-        "operation": int(rng.choice(list(Operation))), "reduce_loops": reduced, "a_round": int(rng.integers(2)),
-        "destination": int(rng.integers(4)), "table": int(rng.choice([0, 0, *range(1, TABLE_SLOTS + 1)])),
+        "a_source": int(rng.integers(4)), "b_source": _pick(rng, list(Source)), "reduction": reduction,
+        "operation": _pick(rng, list(Operation)), "reduce_loops": reduced,
+        "a_round": int(rng.integers(2)),
+        "destination": int(rng.integers(4)), "table": _pick(rng, [0, 0, *range(1, TABLE_SLOTS + 1)]),
         "exchange": int(rng.integers(arena.config.lanes)), "low": -_float(rng), "high": _float(rng),
     }  # fmt: skip
     if rng.random() < 0.6:
         fields |= {"low": float("-inf"), "high": float("inf")}
     fields |= {name: _float(rng) for name in ("a_scale", "a_low", "a_high", "a_rescale", "b_scale", "scale")}
-    fields |= {name: int(rng.choice([0, rng.integers(-1 << 15, 1 << 15)])) for name in ("a_zero", "b_zero", "d_zero")}
+    fields |= {
+        name: _pick(rng, [0, rng.integers(-1 << 15, 1 << 15)]) for name in ("a_zero", "b_zero", "d_zero")
+    }
     fields |= _operand(rng, arena, "a", fields["a_source"], counts)
     if fields["b_source"] < Source.IMMEDIATE:
         fields |= _operand(rng, arena, "b", fields["b_source"], counts)
