@@ -53,9 +53,8 @@ def correct(logits: Array, labels: npt.NDArray[np.int64]) -> int:
 def picture(images: Array, labels: npt.NDArray[np.int64], logits: Array) -> str:
     """Some images side by side in block characters, with what the accelerator takes each of them for."""
     levels = np.rint(images[:, 0] * (len(SHADES) - 1)).astype(int)
-    rows = [
-        "   ".join("".join(SHADES[level] * 2 for level in image[row]) for image in levels) for row in range(8)
-    ]
+    pixels = [["".join(SHADES[level] * 2 for level in row) for row in image] for image in levels]
+    rows = ["   ".join(row) for row in zip(*pixels, strict=True)]
     found = [
         f"{guess} {'✓' if guess == label else f'✗ {label}'}".center(16)
         for guess, label in zip(logits.argmax(axis=1), labels, strict=True)
@@ -66,9 +65,7 @@ def picture(images: Array, labels: npt.NDArray[np.int64], logits: Array) -> str:
 def accuracy_table(digits: Digits, answers: dict[str, Array]) -> Table:
     """One row for each way to run the model."""
     labels = digits.test_labels
-    table = Table(
-        "", "correct", "accuracy", box=box.SIMPLE_HEAD, title=f"{len(labels)} digits never seen before"
-    )
+    table = Table("", "correct", "accuracy", box=box.SIMPLE_HEAD, title=f"{len(labels)} unseen digits")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, logits in answers.items():

@@ -1,4 +1,4 @@
-"""Prints what the development environment needs, from pyproject.toml: to build, to run, and the extra `dev`."""
+"""Prints what the development environment needs, from pyproject.toml: build, run, and the extra `dev`."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ def run(
     registers: Sequence[int],
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
 ) -> RunResult:
-    """Runs the program at `program_address` (bytes) of `dram` (uint8, modified in place; untouched with timing_only).
+    """Runs the program at `program_address` (bytes) of `dram` (uint8, in place; untouched with timing_only).
 
-    Raises ValueError when the program itself does not lie inside `dram` or `dram` is read-only, and DeviceFault when a
-    timing-only run needs more mailbox values than `options.mailbox_trace` has; everything else ends as a fault in the
-    result. The interpreter's lock is free while it runs.
+    Raises ValueError when the program does not lie inside `dram` or `dram` is read-only, and DeviceFault when
+    a timing-only run needs more mailbox values than `options.mailbox_trace` has; everything else ends as a
+    fault in the result. The interpreter's lock is free while it runs.
     """
     check_launch(dram, program_address, instruction_count, registers)
     if not dram.flags.writeable:
@@ -92,8 +92,8 @@ def _launch(
 def _refusal(result: Any, trace_length: int) -> Exception:
     if result.status == _TRACE_EXHAUSTED:
         return DeviceFault(
-            f"instruction {result.instruction} reads a mailbox, but the mailbox_trace of this timing-only run has only "
-            f"{trace_length} values"
+            f"instruction {result.instruction} reads a mailbox, but this timing-only run's mailbox_trace "
+            f"has only {trace_length} values"
         )
     if result.status == _OUT_OF_MEMORY:
         return MemoryError(_text(result.detail))

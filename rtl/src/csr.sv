@@ -14,6 +14,8 @@
 //   0x030 INSTRUCTIONS  r: instructions that have left
 //   0x034 COUNTER       r: index of the oldest instruction that has not left
 //   0x038 LANES         r: lanes of the machine
+//   0x03c CYCLE_LIMIT   rw: most cycles of a launch, low word (0x0c0: high word); 0: no limit. At the limit the launch ends
+//                       with the fault CYCLE_LIMIT, and the machine needs a reset before the next one.
 //   0x040 REGISTERS     rw: 16 base registers, bound at the start
 //   0x080 MAILBOXES     r: 16 words
 //   0x200 ACTIVITY      r: 64-bit counters [unit][activity], 16 activities apart, low word first
@@ -55,7 +57,8 @@ module csr
   input  weft_isa_pkg::fault_cause_e cause_i,
   input  logic [31:0] fault_index_i,
   input  logic        leave_i,
-  input  logic [31:0] program_counter_i,
+  input  logic [31:0] program_counter_i,  // of the oldest instruction that has not left
+  input  logic [31:0] next_counter_i,     // … in the next cycle
   input  logic [15:0][31:0] mailboxes_i,
   input  activity_e [Units-1:0] activity_i
 );
@@ -64,7 +67,8 @@ module csr
   logic running_q, done_q, faulted_q, irq_enable_q, irq_pending_q;
   weft_isa_pkg::fault_cause_e cause_q;
   logic [31:0] fault_index_q, program_q, length_q, dram_bytes_q, limit_q, instructions_q;
-  logic [63:0] cycles_q;
+  logic [63:0] cycles_q, cycle_limit_q;
+  logic expires;
   logic [15:0][31:0] registers_q;
 
   // Writes: address and data are taken together.
@@ -90,6 +94,7 @@ module csr
       length_q <= '0;
       dram_bytes_q <= '0;
       limit_q <= '0;
+      cycle_limit_q <= '0;
       registers_q <= '0;
     end else if (writes && w_strobe_i == '1) begin
       case (aw_address_i[11:2])
@@ -98,6 +103,8 @@ module csr
         10'h007: length_q <= w_data_i;
         10'h008: dram_bytes_q <= w_data_i;
         10'h009: limit_q <= w_data_i;
+        10'h00f: cycle_limit_q[31:0] <= w_data_i;
+        10'h030: cycle_limit_q[63:32] <= w_data_i;
         default: if (aw_address_i[11:6] == 6'h01) registers_q[aw_address_i[5:2]] <= w_data_i;
       endcase
     end
@@ -112,6 +119,8 @@ module csr
   assign interrupt_o = irq_pending_q && irq_enable_q;
 
   // The launch.
+
+  assign expires = running_q && !done_i && cycle_limit_q != '0 && cycles_q + 64'd1 >= cycle_limit_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -141,7 +150,12 @@ module csr
           cause_q <= cause_i;
           fault_index_q <= fault_index_i;
         end
-        if (done_i) begin
+        if (expires) begin
+          faulted_q <= 1'b1;
+          cause_q <= weft_isa_pkg::FAULT_CAUSE_CYCLE_LIMIT;
+          fault_index_q <= next_counter_i;
+        end
+        if (done_i || expires) begin
           running_q <= 1'b0;
           done_q <= 1'b1;
           irq_pending_q <= 1'b1;
@@ -199,6 +213,8 @@ module csr
         10'h00c: read_data = instructions_q;
         10'h00d: read_data = program_counter_i;
         10'h00e: read_data = Lanes;
+        10'h00f: read_data = cycle_limit_q[31:0];
+        10'h030: read_data = cycle_limit_q[63:32];
         default: read_data = '0;
       endcase
     end

@@ -52,7 +52,8 @@ module dispatch
   output logic [31:0] leave_index_o,
   output logic [2:0]  leave_unit_o,
   output logic        leave_fill_o,
-  output logic [31:0] program_counter_o  // of the oldest instruction that has not left
+  output logic [31:0] program_counter_o,  // of the oldest instruction that has not left
+  output logic [31:0] next_counter_o      // … in the next cycle
 );
   import weft_isa_pkg::*;
 
@@ -247,6 +248,7 @@ module dispatch
   assign leave_unit_o = unit;
   assign leave_fill_o = opcode == OPCODE_FILL;
   assign program_counter_o = program_counter_q;
+  assign next_counter_o = leaves ? next_counter : program_counter_q;
 
   always_comb begin
     if (!run_o) activity_o = ACTIVITY_IDLE;

@@ -92,7 +92,7 @@ module weft_machine
   // Host.
 
   logic start, running, done, fault, leave;
-  logic [31:0] program_address, program_length, dram_bytes, instruction_limit, fault_index, program_counter;
+  logic [31:0] program_address, program_length, dram_bytes, instruction_limit, fault_index, program_counter, next_counter;
   logic [15:0][31:0] registers, mailboxes;
   fault_cause_e cause;
   activity_e [Units-1:0] activity;
@@ -107,7 +107,7 @@ module weft_machine
     .interrupt_o, .start_o(start), .program_address_o(program_address), .program_length_o(program_length),
     .dram_bytes_o(dram_bytes), .instruction_limit_o(instruction_limit), .registers_o(registers), .running_o(running),
     .done_i(done), .fault_i(fault), .cause_i(cause), .fault_index_i(fault_index), .leave_i(leave),
-    .program_counter_i(program_counter), .mailboxes_i(mailboxes), .activity_i(activity)
+    .program_counter_i(program_counter), .next_counter_i(next_counter), .mailboxes_i(mailboxes), .activity_i(activity)
   );
 
   // Tokens.
@@ -158,7 +158,7 @@ module weft_machine
     .mailbox_write_i(mailbox_write), .mailbox_number_i(mailbox_number), .mailbox_value_i(mailbox_value),
     .mailboxes_o(mailboxes), .units_idle_i(units_idle), .done_o(done), .fault_o(fault), .cause_o(cause),
     .fault_index_o(fault_index), .activity_o(activity[UnitFetch]), .leave_o(leave), .leave_index_o(trace_index_o),
-    .leave_unit_o(trace_unit_o), .leave_fill_o(trace_fill_o), .program_counter_o(program_counter)
+    .leave_unit_o(trace_unit_o), .leave_fill_o(trace_fill_o), .program_counter_o(program_counter), .next_counter_o(next_counter)
   );
 
   // Queues.

@@ -126,25 +126,79 @@ def test_product(case: tuple[onnx.ModelProto, dict[str, Any]], target: str, devi
 
 
 @st.composite
-def additions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
+def binaries(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Two activations of one shape, or the second per channel, or a constant."""
     graph = qdq.Qdq(draw(seeds))
-    rank = draw(st.integers(2, 4))
-    shape = tuple(draw(st.integers(1, 21)) for _ in range(rank))
+    op = draw(st.sampled_from(("Add", "Sub", "Mul", "Max", "Min")))
+    shape = tuple(draw(st.integers(1, 21)) for _ in range(draw(st.integers(2, 4))))
     a_type, b_type, y_type = draw(dtypes), draw(dtypes), draw(dtypes)
     scales = [float(draw(st.floats(1e-3, 1.0))) for _ in range(3)]
     a = graph.dequantize(graph.input(shape, a_type), scales[0], zero_point(draw, a_type), a_type)
-    b = graph.dequantize(graph.input(shape, b_type), scales[1], zero_point(draw, b_type), b_type)
-    y = graph.node("Add", [a, b])
+    form = draw(st.sampled_from(("same", "channel", "constant")))
+    b_shape = shape
+    if len(shape) == 4 and form != "same":
+        forms = [(1, shape[1], 1, 1), (shape[0], shape[1], 1, 1)] + ([(shape[1], 1, 1)] if form == "constant" else [])
+        b_shape = draw(st.sampled_from(forms))
+    if form == "constant":
+        info = np.iinfo(qdq.DTYPES[b_type][0])
+        stored = graph.constant(graph.random.integers(info.min, info.max + 1, b_shape).astype(info.dtype))
+    else:
+        stored = graph.input(b_shape, b_type)
+    b = graph.dequantize(stored, scales[1], zero_point(draw, b_type), b_type)
+    first_is_second = op != "Sub" and draw(st.booleans())
+    y = graph.node(op, [b, a] if first_is_second else [a, b])
     if draw(st.booleans()):
         y = graph.node("Relu", [y])
-    graph.output(y, max(scales), zero_point(draw, y_type), y_type)
+    spread = scales[0] * scales[1] * 127 if op == "Mul" else max(scales)
+    graph.output(y, spread, zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 
-@given(additions(), targets, devices)
-def test_addition(case: tuple[onnx.ModelProto, dict[str, Any]], target: str, device: str) -> None:
+@given(binaries(), targets, devices)
+def test_binary(case: tuple[onnx.ModelProto, dict[str, Any]], target: str, device: str) -> None:
     executable = check(*case, target, device)
     assert len(executable.regions) == 1
+
+
+UNARY = (
+    "Sigmoid",
+    "Tanh",
+    "Erf",
+    "Exp",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Elu",
+    "Abs",
+    "Neg",
+    "Softplus",
+    "Relu",
+)
+
+
+@st.composite
+def functions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Chains of functions of one value, also joined with themselves (SiLU) and with constants."""
+    graph = qdq.Qdq(draw(seeds))
+    x_type, y_type = draw(dtypes), draw(dtypes)
+    shape = tuple(draw(st.integers(1, 30)) for _ in range(draw(st.integers(1, 4))))
+    x = graph.dequantize(graph.input(shape, x_type), draw(st.floats(1e-3, 0.1)), zero_point(draw, x_type), x_type)
+    y = x
+    for _ in range(draw(st.integers(0, 3))):
+        kind = draw(st.sampled_from((*UNARY, "times x", "plus constant")))
+        if kind == "times x":
+            y = graph.node("Mul", [y, x])
+        elif kind == "plus constant":
+            y = graph.node("Add", [graph.constant(np.float32(draw(st.floats(-3, 3)))), y])
+        else:
+            y = graph.node(kind, [y])
+    graph.output(y, draw(st.floats(1e-3, 0.1)), zero_point(draw, y_type), y_type)
+    return graph.model(), graph.feeds()
+
+
+@given(functions(), targets, devices)
+def test_function_of_one_value(case: tuple[onnx.ModelProto, dict[str, Any]], target: str, device: str) -> None:
+    check(*case, target, device)
 
 
 @st.composite

@@ -43,7 +43,9 @@ def convolution(graph: Any, x: str, inputs: int, outputs: int, **attributes: Any
     kernel = attributes.pop("kernel", 3)
     weights, _ = graph.weights((outputs, inputs, kernel, kernel), "int8", 0, per_channel=True)
     pads = [kernel // 2] * 4
-    y = graph.node("Conv", [graph.dequantize(x, 0.03, -3, "int8"), weights], kernel_shape=[kernel] * 2, pads=pads, **attributes)
+    y = graph.node(
+        "Conv", [graph.dequantize(x, 0.03, -3, "int8"), weights], kernel_shape=[kernel] * 2, pads=pads, **attributes
+    )
     return quantize(graph, y)
 
 

@@ -98,6 +98,10 @@ def _integer(state: MachineState, source: int, address: int, lane: int) -> int:
     return byte - 256 if source == Source.SCRATCHPAD_S8 and byte >= 128 else byte
 
 
+def _wrap(value: int) -> int:
+    return (value + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
 def _word(state: MachineState, vector: int, lane: int) -> int:
     at = vector * LANES + 4 * lane
     return int.from_bytes(state.scratchpad[at : at + 4].tobytes(), "little")
@@ -112,8 +116,7 @@ def _operand_a(v: Vector, state: MachineState, digits: tuple[int, ...], lane: in
     if v.a_source == Source.ACCUMULATOR_F32:
         value = _as_float(int(state.accumulators[address, lane]))
     else:
-        total = (_integer(state, v.a_source, address, lane) - v.a_zero + bias) & 0xFFFFFFFF
-        value = f32(total - (1 << 32) if total >= 1 << 31 else total)
+        value = f32(_wrap(_integer(state, v.a_source, address, lane) - v.a_zero + bias))
     value = multiply(value, scale)
     if v.a_round:
         value = clamp(whole(value), f32(v.a_low), f32(v.a_high))
@@ -131,7 +134,7 @@ def _operand_b(v: Vector, state: MachineState, digits: tuple[int, ...], lane: in
     if v.b_source == Source.ACCUMULATOR_F32:
         value = _as_float(int(state.accumulators[address, lane]))
     else:
-        value = f32(_integer(state, v.b_source, address, lane) - v.b_zero)
+        value = f32(_wrap(_integer(state, v.b_source, address, lane) - v.b_zero))
     return multiply(value, f32(v.b_scale))
 
 

@@ -6,7 +6,17 @@ import importlib.util
 import sys
 from pathlib import Path
 
-for _name in ("timing_programs", "adversarial_instructions", "functional_programs"):
+_NAMES = (
+    "timing_programs",
+    "adversarial_instructions",
+    "functional_programs",
+    "reference_dram",
+    "reference_state",
+    "reference_units",
+    "reference_machine",
+)  # each behind those that it imports
+
+for _name in _NAMES:
     if _name not in sys.modules:
         _path = Path(__file__).with_name(f"{_name}.py")
         _spec = importlib.util.spec_from_file_location(_name, _path)

@@ -1,4 +1,4 @@
-"""The simulator against an independent, plain reading of docs/machine.md (reference_machine.py), in every number."""
+"""The simulator against an independent, plain reading of docs/machine.md (reference_machine.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Skipping ahead is only a faster way to the same answer; data does not depend on time; both hold on random programs."""
+"""Skipping ahead is only a faster way to the same answer, and data does not depend on time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from timing_programs import launch, memory_with, random_config, random_program
 
-from weft_sim import golden, isa, simulator
+from weft_sim import DeviceFault, golden, isa, simulator
 from weft_sim.isa import Halt, Jump, Load, Matmul, Store, Unit, Vector
 from weft_sim.machine import PRESETS, MachineConfig
 from weft_sim.result import RunOptions, RunResult
@@ -55,7 +55,7 @@ def test_skipping_equals_single_stepping_on_the_presets(name: str) -> None:
 
 
 def convolution(config: MachineConfig, tiles: int) -> list[isa.Instruction]:
-    """A convolution in `tiles` double-buffered steps, all buffers side by side, so that banks are shared and contended."""
+    """A convolution in `tiles` double-buffered steps, buffers side by side, so that banks are contended."""
     lanes, pixels = config.lanes, 8 * 20
     load, store, mxu, vpu = (1 << unit for unit in (Unit.LOAD, Unit.STORE, Unit.MXU, Unit.VPU))
     program: list[isa.Instruction] = []
@@ -168,12 +168,12 @@ def test_events_can_be_left_out() -> None:
 
 
 def test_timing_only_takes_mailboxes_from_the_trace() -> None:
-    """A loop that leaves when the mailbox reads 3: with data it never ends; the trace decides without data."""
+    """A loop that ends when the mailbox reads 3: with data it never does; the trace decides without data."""
     program = [Jump(condition=isa.Condition.NOT_EQUAL, mailbox=2, value=3, target=0), Halt()]
     config = PRESETS["weft-8"]
     result, _ = launch(config, program, timing_only=True, mailbox_trace=(0, 7, -1, 3, 9))
     assert result.status == "done" and result.instructions == 5
-    with pytest.raises(simulator.DeviceFault, match="instruction 0 reads a mailbox.*only 2 values"):
+    with pytest.raises(DeviceFault, match=r"instruction 0 reads a mailbox.*only 2 values"):
         launch(config, program, timing_only=True, mailbox_trace=(0, 7))
 
 

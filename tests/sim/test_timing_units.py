@@ -1,8 +1,9 @@
 """Cycle counts of tiny programs on weft-16, worked out by hand from docs/machine.md.
 
-Instruction 0 leaves the decoder in cycle 83: its request is loaded in 0 and presented in 1, its 8 beats cross the bus in
-65..72 and are received in 66..73, the decoder takes it in 74 and counts 8 down. Later ones follow every 10 cycles (83, 93, 103, 113),
-until the fifth, which is requested when the first is taken (75): 158, 168, … An instruction that left in t issues in t + 1.
+Instruction 0 leaves the decoder in cycle 83: its request is loaded in 0 and presented in 1, its beats are on the
+bus in 65..72 and received in 66..73, the decoder takes it in 74 and counts 8 down. Later ones follow every 10
+cycles (83, 93, 103, 113), until the fifth, which is requested when the first is taken (75): 158, 168, …
+An instruction that left in t issues in t + 1.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from weft_sim.isa import (
     Register,
     Source,
     Store,
+    Table,
+    Unit,
+    Vector,
 )
-from weft_sim.isa import Table, Unit, Vector
 from weft_sim.machine import MachineConfig, machine
 from weft_sim.result import RunResult
 
@@ -124,7 +127,7 @@ def test_load_latency_and_bandwidth(offset: int, size: int, end: int) -> None:
 
 
 def test_a_burst_ends_at_a_4_kib_boundary() -> None:
-    # With one burst outstanding, the second is requested in 152, when the first has been received, and comes 67 later.
+    # With one outstanding, the second burst is requested in 152, the first being there, and comes 67 later.
     config = dataclasses.replace(CONFIG, outstanding_bursts=1)
     assert times(timed(Load(offset=4064, run_bytes=32), config=config), 0)[2] == 153
     assert times(timed(Load(offset=4080, run_bytes=32), config=config), 0)[2] == 219

@@ -85,15 +85,22 @@ _ROWS = (Source.ACCUMULATOR_S32, Source.ACCUMULATOR_F32)
 class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
     """One pass of the vector pipeline over five nested loops (loop 0 outermost); all arithmetic is float32.
 
-    Operand a: an integer source gives float(a − a_zero + bias), the integer sum modulo 2³²; a float source
-    its value. Then × a_scale (or the lane's scale); then, if a_round, rint and clamp to [a_low, a_high];
-    then, if table ≠ 0, entry (saturating rint) mod 256 of table slot table − 1; then × a_rescale. Operand b:
-    (b − b_zero) × b_scale, or b_scale alone (IMMEDIATE), or operand a of lane l XOR exchange (EXCHANGE). Then
-    operation(a, b); then the reduction over the innermost `reduce_loops` loops; then × scale; then clamp to
-    [low, high]; then the destination: 8 bits: saturate(rint + d_zero); 32 bits: saturating rint, plus d_zero,
-    saturated; float: the value. With parameters = 1, a record of PARAMETER_VECTORS vectors per step of loop 0
-    at parameter + parameter_stride·digit_0 gives each lane an int32 bias and a float32 scale (used instead of
-    a_scale).
+    Each step of the loops, in every lane:
+
+    - Operand a: an integer source gives float(a − a_zero + bias), the integer sum modulo 2³²; a float source
+      its value. Then × a_scale (or the lane's scale); then, if a_round, rint and clamp to [a_low, a_high];
+      then, if table ≠ 0, entry (saturating rint) mod 256 of table slot table − 1; then × a_rescale.
+    - Operand b: float(b − b_zero) × b_scale for an integer source, the difference modulo 2³²; b × b_scale for
+      a float source; b_scale alone (IMMEDIATE); operand a of lane l XOR exchange (EXCHANGE).
+    - operation(a, b); then the reduction over the innermost `reduce_loops` loops, in loop order, starting with
+      its first value; then × scale; then clamp to [low, high].
+    - Destination: saturating rint to 32 bits, plus d_zero, saturated to 8 or 32 bits; float: the value.
+
+    With parameters = 1, a record of PARAMETER_VECTORS vectors per step of loop 0 at parameter +
+    parameter_stride·digit_0 gives each lane an int32 bias and a float32 scale (used instead of a_scale).
+
+    All operands are read before any result is written, which hardware guarantees only where no step reads what
+    an earlier step wrote (`races.check`). Where steps write one address, the last one's result stays.
 
     a, b and d are vector addresses (scratchpad) or rows (accumulators), or the number of a mailbox.
     Rounding is to nearest even, subnormals are kept, every NaN is 0x7fc00000 and converts to integer 0.

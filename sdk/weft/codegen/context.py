@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from weft.codegen.storage import Storage
 from weft.schedule.areas import Areas
+from weft_sim.isa import TABLE_SLOTS
 from weft_sim.machine import MachineConfig
 
 __all__ = ["ConstantPool", "Context"]
@@ -50,3 +51,9 @@ class Context:
         self.turns[kind] = turn
         slots: tuple[int, int] = getattr(self.areas, kind)
         return slots[turn]
+
+    def next_table(self) -> int:
+        """The table slot of the VPU that was not used last."""
+        turn = (self.turns.get("table", TABLE_SLOTS - 1) + 1) % TABLE_SLOTS
+        self.turns["table"] = turn
+        return turn

@@ -61,14 +61,10 @@ def emit_convolution(plan: ConvolutionPlan, context: Context) -> list[Iteration]
             loaded["x"] = (input_key, slot)
         if tile.first:
             accumulator = context.next_slot("accumulators")
-        iteration.products += products(
-            plan, tile, loaded["x"][1], loaded["weights"][1], accumulator, context.lanes
-        )
+        iteration.products += products(plan, tile, loaded["x"][1], loaded["weights"][1], accumulator, context.lanes)
         if tile.last:
             output = context.next_slot("output")
-            iteration.vectors += requantize_tile(
-                plan, tile, accumulator, output, loaded["parameters"][1], context
-            )
+            iteration.vectors += requantize_tile(plan, tile, accumulator, output, loaded["parameters"][1], context)
             iteration.stores += store_tile(plan, tile, output, context)
             iteration.writes = (plan.output_name,)
         iterations.append(iteration)
@@ -78,16 +74,12 @@ def emit_convolution(plan: ConvolutionPlan, context: Context) -> list[Iteration]
 def _tiles(plan: ConvolutionPlan) -> Iterator[Tile]:
     tile, shape = plan.tile, plan.shape
     spatial = list(
-        itertools.product(
-            range(shape.images), range(0, shape.rows, tile.rows), range(0, shape.columns, tile.columns)
-        )
+        itertools.product(range(shape.images), range(0, shape.rows, tile.rows), range(0, shape.columns, tile.columns))
     )
     channel = range(0, shape.out_blocks, tile.out_blocks)
     reduce = range(0, shape.reduce_blocks, tile.reduce_blocks)
     outer = (
-        ((c, s) for c in channel for s in spatial)
-        if tile.weights_outer
-        else ((c, s) for s in spatial for c in channel)
+        ((c, s) for c in channel for s in spatial) if tile.weights_outer else ((c, s) for s in spatial for c in channel)
     )
     for (block, (image, row, column)), step in itertools.product(outer, reduce):
         yield Tile(
@@ -98,9 +90,7 @@ def _tiles(plan: ConvolutionPlan) -> Iterator[Tile]:
         )  # fmt: skip
 
 
-def _load_weights(
-    plan: ConvolutionPlan, tile: Tile, slots: tuple[int, int], context: Context
-) -> list[Instruction]:
+def _load_weights(plan: ConvolutionPlan, tile: Tile, slots: tuple[int, int], context: Context) -> list[Instruction]:
     """The weight tile and the parameter records of its output blocks, from the constants."""
     lanes = context.lanes
     record = PARAMETER_VECTORS * lanes
@@ -123,9 +113,7 @@ def _load_input(plan: ConvolutionPlan, tile: Tile, slot: int, context: Context) 
     if plan.shape.mode == ConvolutionMode.IM2COL:
         return _gather_windows(plan, tile, slot, context)
     shape, x = plan.shape, plan.x
-    rows = clip_window(
-        tile.row, tile.rows, shape.kernel[0], shape.strides[0], shape.dilations[0], plan.pads[0], x.rows
-    )
+    rows = clip_window(tile.row, tile.rows, shape.kernel[0], shape.strides[0], shape.dilations[0], plan.pads[0], x.rows)
     columns = clip_window(
         tile.column,
         tile.columns,

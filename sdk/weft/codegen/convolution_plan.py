@@ -79,9 +79,7 @@ class ConvolutionPlan:
             vectors = self.shape.reduce_blocks
             return InputStrides(1, tile.columns * vectors, vectors)
         rows = input_extent(tile.rows, self.shape.kernel[0], self.shape.strides[0], self.shape.dilations[0])
-        columns = input_extent(
-            tile.columns, self.shape.kernel[1], self.shape.strides[1], self.shape.dilations[1]
-        )
+        columns = input_extent(tile.columns, self.shape.kernel[1], self.shape.strides[1], self.shape.dilations[1])
         blocks = len(self.input_range(tile))
         if self.x.blocks_innermost:
             return InputStrides(1, columns * blocks, blocks)
@@ -177,9 +175,7 @@ def _shape(
 def _is_depthwise(operator: Convolution, view: tuple[int, int, int, int], config: MachineConfig) -> bool:
     outputs, per_group, _, kernel_columns = operator.weights.shape
     plain = outputs == operator.group == view[1] and per_group == 1 and operator.dilations == (1, 1)
-    return (
-        plain and kernel_columns <= config.lanes and all(stride in (1, 2, 4) for stride in operator.strides)
-    )
+    return plain and kernel_columns <= config.lanes and all(stride in (1, 2, 4) for stride in operator.strides)
 
 
 def _folds(operator: Convolution, view: tuple[int, int, int, int]) -> bool:

@@ -1,6 +1,10 @@
-"""Additions of two activations of one shape: flat chunks, both operands dequantized in the VPU."""
+"""Element-wise operators of two operands, and table lookups: flat chunks, one or two VPU passes each."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -8,60 +12,114 @@ from weft.codegen.context import Context
 from weft.codegen.epilogue import output_clamp, source
 from weft.codegen.exact import reciprocal_for_pairs
 from weft.codegen.iteration import Iteration
+from weft.codegen.storage import Storage, blocked_layout
 from weft.codegen.transfer import load, store
-from weft.ir.operators import ElementwiseAdd
-from weft_sim.isa import Destination, Instruction, Operation, Source, Vector
+from weft.ir.operators import BinaryKind, Elementwise, TableLookup
+from weft_runtime.executable import REGISTER_CONSTANTS
+from weft_runtime.layout import pack
+from weft_sim.isa import TABLE_ENTRIES, Destination, Instruction, Operation, Source, Table, Vector
 
-__all__ = ["emit_add"]
+__all__ = ["divide", "emit_elementwise", "emit_table"]
 
 MAX_COUNT = 65535
+OPERATIONS = {
+    BinaryKind.ADD: Operation.ADD,
+    BinaryKind.SUBTRACT: Operation.SUBTRACT,
+    BinaryKind.MULTIPLY: Operation.MULTIPLY,
+    BinaryKind.MAXIMUM: Operation.MAXIMUM,
+    BinaryKind.MINIMUM: Operation.MINIMUM,
+}
 
 
-def emit_add(operator: ElementwiseAdd, context: Context) -> list[Iteration]:
+@dataclass(frozen=True)
+class _Chunk:
+    """`groups` runs of `count` vectors from vector `start` on; operand b has a vector per element or per group."""
+
+    start: int
+    groups: int
+    count: int
+    b_start: int
+    b_vectors: int
+
+
+def emit_elementwise(operator: Elementwise, context: Context) -> list[Iteration]:
     """One iteration per chunk that fits the slots."""
-    a, b = (context.storage[tensor.name] for tensor in operator.inputs)
-    y = context.storage[operator.output.name]
-    lanes, areas = context.lanes, context.areas
-    vectors = y.layout.nbytes // lanes
-    limit = min(areas.x_bytes, areas.weight_bytes, areas.output_bytes) // lanes
-    chunk = max(1, min(limit, areas.accumulator_rows, MAX_COUNT, -(-vectors // 4)))
-    reciprocal = reciprocal_for_pairs(*operator.inputs, operator.output, operator.low, operator.high)
+    a, y = context.storage[operator.inputs[0].name], context.storage[operator.output.name]
+    b = _second(operator, context)
+    names = tuple(tensor.name for tensor in operator.inputs)
+    lanes = context.lanes
     iterations = []
-    for start in range(0, vectors, chunk):
-        count = min(chunk, vectors - start)
-        offset, size = start * lanes, count * lanes
-        slots = tuple(context.next_slot(kind) for kind in ("x", "weights", "output", "accumulators"))
-        iteration = Iteration(operator.name, tuple(t.name for t in operator.inputs), (operator.output.name,))
-        iteration.loads += load(a.register, a.offset + offset, slots[0], size, [])
-        iteration.loads += load(b.register, b.offset + offset, slots[1], size, [])
-        iteration.vectors += _add(
-            operator, reciprocal, (slots[0], slots[1], slots[2], slots[3]), count, lanes
-        )
-        iteration.stores += store(y.register, y.offset + offset, slots[2], size, [])
+    for chunk in _per_channel_chunks(operator, context) if operator.per_channel else _flat_chunks(y, context):
+        slots = [context.next_slot(kind) for kind in ("x", "weights", "output", "accumulators")]
+        size = chunk.groups * chunk.count * lanes
+        iteration = Iteration(operator.name, names, (operator.output.name,))
+        iteration.loads += load(a.register, a.offset + chunk.start * lanes, slots[0], size, [])
+        iteration.loads += load(b.register, b.offset + chunk.b_start * lanes, slots[1], chunk.b_vectors * lanes, [])
+        iteration.vectors += _join(operator, chunk, slots, lanes)
+        iteration.stores += store(y.register, y.offset + chunk.start * lanes, slots[2], size, [])
         iterations.append(iteration)
     return iterations
 
 
-def _add(
-    operator: ElementwiseAdd,
-    reciprocal: np.float32 | None,
-    slots: tuple[int, int, int, int],
-    count: int,
-    lanes: int,
-) -> list[Instruction]:
-    x, w, output, accumulator = slots[0] // lanes, slots[1] // lanes, slots[2] // lanes, slots[3]
-    a, b = operator.inputs
+def _second(operator: Elementwise, context: Context) -> Storage:
+    """Where operand b lies: an activation, or a constant packed like one."""
+    if operator.constant is None:
+        return context.storage[operator.second.name]
+    layout = blocked_layout(operator.second_view, context.lanes)
+    offset = context.constants.add(pack(operator.constant, layout).tobytes())
+    return Storage(REGISTER_CONSTANTS, offset, layout)
+
+
+def _chunk_limit(context: Context) -> int:
+    areas = context.areas
+    largest = min(areas.x_bytes, areas.weight_bytes, areas.output_bytes) // context.lanes
+    return min(largest, areas.accumulator_rows, MAX_COUNT)
+
+
+def _flat_chunks(y: Storage, context: Context) -> Iterator[_Chunk]:
+    """At least four chunks where there is enough to overlap loads, passes and stores."""
+    vectors = y.layout.nbytes // context.lanes
+    size = max(1, min(_chunk_limit(context), -(-vectors // 4)))
+    for start in range(0, vectors, size):
+        count = min(size, vectors - start)
+        yield _Chunk(start, 1, count, start, count)
+
+
+def _per_channel_chunks(operator: Elementwise, context: Context) -> Iterator[_Chunk]:
+    """Whole planes of several channel blocks, or parts of one plane where a plane is too large."""
+    n, channels, height, width = operator.output.view
+    blocks, plane, limit = -(-channels // context.lanes), height * width, _chunk_limit(context)
+    for image in range(n):
+        b_base = 0 if operator.second_view[0] == 1 else image * blocks
+        if plane <= limit:
+            size = max(1, min(limit // plane, -(-blocks // 4)))
+            for block in range(0, blocks, size):
+                groups = min(size, blocks - block)
+                yield _Chunk((image * blocks + block) * plane, groups, plane, b_base + block, groups)
+            continue
+        for block in range(blocks):
+            for start in range(0, plane, limit):
+                first = (image * blocks + block) * plane + start
+                yield _Chunk(first, 1, min(limit, plane - start), b_base + block, 1)
+
+
+def _join(operator: Elementwise, chunk: _Chunk, slots: list[int], lanes: int) -> list[Instruction]:
+    a, b = operator.inputs[0], operator.second
     clamp = output_clamp(operator.output, operator.low, operator.high)
-    joined = {
-        "a_source": source(a), "a": x, "a_zero": a.zero_point, "a_scale": float(a.scale),
-        "b_source": source(b), "b": w, "b_zero": b.zero_point, "b_scale": float(b.scale),
-        "operation": Operation.ADD, "count_4": count, "a_stride_4": 1, "b_stride_4": 1, "d_stride_4": 1,
+    reciprocal = reciprocal_for_pairs(operator.kind, a, b, operator.output, operator.low, operator.high)
+    joined: dict[str, Any] = {
+        "a_source": source(a), "a": slots[0] // lanes, "a_zero": a.zero_point, "a_scale": float(a.scale),
+        "b_source": source(b), "b": slots[1] // lanes, "b_zero": b.zero_point, "b_scale": float(b.scale),
+        "operation": OPERATIONS[operator.kind],
+        "count_3": chunk.groups, "a_stride_3": chunk.count, "b_stride_3": 1, "d_stride_3": chunk.count,
+        "count_4": chunk.count, "a_stride_4": 1, "b_stride_4": int(not operator.per_channel), "d_stride_4": 1,
     }  # fmt: skip
+    output = slots[2] // lanes
     if reciprocal is not None:
         return [Vector(**joined, **clamp, d=output, scale=float(reciprocal))]
     return [
-        Vector(**joined, destination=Destination.ACCUMULATOR_F32, d=accumulator),
-        divide(accumulator, output, count, float(operator.output.scale), clamp),
+        Vector(**joined, destination=Destination.ACCUMULATOR_F32, d=slots[3]),
+        divide(slots[3], output, chunk.groups * chunk.count, float(operator.output.scale), clamp),
     ]
 
 
@@ -71,3 +129,32 @@ def divide(rows: int, output: int, count: int, divisor: float, clamp: dict[str, 
         **clamp, a_source=Source.ACCUMULATOR_F32, a=rows, b_source=Source.IMMEDIATE, b_scale=divisor,
         operation=Operation.DIVIDE, d=output, count_4=count, a_stride_4=1, d_stride_4=1,
     )  # fmt: skip
+
+
+def emit_table(operator: TableLookup, context: Context) -> list[Iteration]:
+    """The table is loaded once, in the first chunk's constants."""
+    x, y = context.storage[operator.inputs[0].name], context.storage[operator.output.name]
+    lanes, slot = context.lanes, context.next_table()
+    parameters = context.next_slot("parameters")
+    entries = (operator.table - operator.output.zero_point).astype("<f4")
+    offset = context.constants.add(entries.tobytes())
+    low, high = operator.output.limits
+    clamp = output_clamp(operator.output, low, high)
+    iterations = []
+    for chunk in _flat_chunks(y, context):
+        slots = [context.next_slot(kind) for kind in ("x", "output")]
+        size = chunk.count * lanes
+        iteration = Iteration(operator.name, (operator.inputs[0].name,), (operator.output.name,))
+        if not iterations:
+            iteration.constants += load(REGISTER_CONSTANTS, offset, parameters, 4 * TABLE_ENTRIES, [])
+            iteration.vectors.append(Table(slot=slot, source=parameters // lanes))
+        iteration.loads += load(x.register, x.offset + chunk.start * lanes, slots[0], size, [])
+        iteration.vectors.append(
+            Vector(
+                **clamp, a_source=source(operator.inputs[0]), a=slots[0] // lanes, table=slot + 1,
+                b_source=Source.IMMEDIATE, d=slots[1] // lanes, count_4=chunk.count, a_stride_4=1, d_stride_4=1,
+            )
+        )  # fmt: skip
+        iteration.stores += store(y.register, y.offset + chunk.start * lanes, slots[1], size, [])
+        iterations.append(iteration)
+    return iterations

@@ -40,9 +40,7 @@ def estimate_region(name: str, region: LoweredRegion, config: MachineConfig) -> 
     )
     if result.fault is not None:
         cause = f"{result.fault.cause}: {result.fault.detail}"
-        raise CompileError(
-            f"region {name!r}: emitted instruction {result.fault.instruction} is wrong ({cause})"
-        )
+        raise CompileError(f"region {name!r}: emitted instruction {result.fault.instruction} is wrong ({cause})")
     by_node: dict[str, int] = {}
     for event, cycles in zip(result.events, charged_cycles(result.events), strict=True):
         source = region.sources[int(event["index"])]

@@ -7,11 +7,12 @@ candidate constant is simply tried on all of them; where no candidate passes, th
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from weft.ir.operators import Tensor
+from weft.ir.operators import BinaryKind, Tensor
 
 __all__ = ["dequantized", "reciprocal_for_pairs", "reciprocal_for_values"]
 
@@ -38,10 +39,21 @@ def reciprocal_for_values(values: Floats, output: Tensor, low: int, high: int) -
 
 
 @functools.lru_cache(maxsize=1024)
-def reciprocal_for_pairs(a: Tensor, b: Tensor, output: Tensor, low: int, high: int) -> np.float32 | None:
-    """The same for all 65,536 float32 sums of a dequantized a and a dequantized b."""
-    sums = (dequantized(a)[:, None] + dequantized(b)[None, :]).reshape(-1)
-    return reciprocal_for_values(sums, output, low, high)
+def reciprocal_for_pairs(
+    kind: BinaryKind, a: Tensor, b: Tensor, output: Tensor, low: int, high: int
+) -> np.float32 | None:
+    """The same for all 65,536 float32 results of joining a dequantized a and a dequantized b."""
+    fa, fb = np.broadcast_arrays(dequantized(a)[:, None], dequantized(b)[None, :])
+    return reciprocal_for_values(JOIN[kind](fa, fb).reshape(-1), output, low, high)
+
+
+JOIN: dict[BinaryKind, Callable[[Floats, Floats], Floats]] = {
+    BinaryKind.ADD: np.add,
+    BinaryKind.SUBTRACT: np.subtract,
+    BinaryKind.MULTIPLY: np.multiply,
+    BinaryKind.MAXIMUM: np.maximum,
+    BinaryKind.MINIMUM: np.minimum,
+}
 
 
 def _candidates(scale: np.float32) -> list[np.float32]:

@@ -77,9 +77,7 @@ def grouped_weights(operator: Convolution, lanes: int) -> tuple[bytes, list[int]
     for block, needed in enumerate(needed_blocks(operator, lanes)):
         offsets.append(len(data))
         base = needed.start * lanes
-        dense = np.full(
-            (lanes, len(needed) * lanes, weights.shape[2] * weights.shape[3]), zero, weights.dtype
-        )
+        dense = np.full((lanes, len(needed) * lanes, weights.shape[2] * weights.shape[3]), zero, weights.dtype)
         for lane in range(min(lanes, outputs - block * lanes)):
             output = block * lanes + lane
             first = output // outputs_per_group * per_group - base

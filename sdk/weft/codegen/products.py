@@ -24,11 +24,7 @@ def products(
         case ConvolutionMode.GROUPED:
             return _grouped(plan, tile, x // lanes, weights // lanes, accumulator, lanes)
         case _:
-            return [
-                _dense(
-                    plan, tile, x // lanes, weights // lanes, accumulator, lanes, tile.blocks, tile.reduces
-                )
-            ]
+            return [_dense(plan, tile, x // lanes, weights // lanes, accumulator, lanes, tile.blocks, tile.reduces)]
 
 
 def _operands(plan: ConvolutionPlan) -> dict[str, int]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
-from weft.codegen.elementwise import emit_add
+from weft.codegen.elementwise import emit_elementwise, emit_table
 from weft.codegen.iteration import Iteration, interleave
 from weft.codegen.pooling import emit_average_pool, emit_max_pool, pool_tile
 from weft.codegen.storage import Storage, blocked_layout
 from weft.codegen.workspace import Lifetime, plan_workspace
 from weft.errors import CompileError
-from weft.ir.operators import AveragePool, Convolution, ElementwiseAdd, MaxPool, Operator, Tensor, View
+from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Operator, TableLookup, Tensor, View
 from weft.schedule.areas import Areas
 from weft_runtime.executable import REGISTER_IO, REGISTER_WORKSPACE, Layout, TensorBinding
 from weft_sim.isa import Halt, Instruction
@@ -66,8 +66,10 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             plan = plan_convolution(operator, context)
             if plan is not None:
                 return emit_convolution(plan, context)
-        case ElementwiseAdd():
-            return emit_add(operator, context)
+        case Elementwise():
+            return emit_elementwise(operator, context)
+        case TableLookup():
+            return emit_table(operator, context)
         case MaxPool():
             tile = pool_tile(operator, context.config)
             if tile is not None:
@@ -78,9 +80,7 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
                 return emit_average_pool(operator, tile, context)
         case View():
             return []
-    raise CompileError(
-        f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host"
-    )
+    raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")
 
 
 class _RegionStorage:
@@ -124,9 +124,7 @@ class _RegionStorage:
             if window is not None:
                 self.raw[name] = self._add_io(tensor, window, bindings)
             if window is None or len(gathering) < len(readers):
-                self.blocked[name] = self._add_io(
-                    tensor, blocked_layout(tensor.view, self.config.lanes), bindings
-                )
+                self.blocked[name] = self._add_io(tensor, blocked_layout(tensor.view, self.config.lanes), bindings)
         return tuple(bindings)
 
     def _shared_window(self, readers: Sequence[Convolution]) -> Layout | None:
@@ -150,9 +148,7 @@ class _RegionStorage:
 
     def _add_io(self, tensor: Tensor, layout: Layout, bindings: list[TensorBinding]) -> Storage:
         storage = Storage(REGISTER_IO, self.io_bytes, layout)
-        bindings.append(
-            TensorBinding(tensor.name, tensor.shape, tensor.dtype, REGISTER_IO, self.io_bytes, layout)
-        )
+        bindings.append(TensorBinding(tensor.name, tensor.shape, tensor.dtype, REGISTER_IO, self.io_bytes, layout))
         self.io_bytes += -(-layout.nbytes // ALIGNMENT) * ALIGNMENT
         return storage
 

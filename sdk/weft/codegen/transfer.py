@@ -75,9 +75,7 @@ def _merge(run: int, loops: Sequence[Loop]) -> tuple[int, list[Loop]]:
     return run, result
 
 
-def _split(
-    dram: int, scratchpad: int, run: int, loops: list[Loop]
-) -> Iterator[tuple[int, int, int, list[Loop]]]:
+def _split(dram: int, scratchpad: int, run: int, loops: list[Loop]) -> Iterator[tuple[int, int, int, list[Loop]]]:
     if run > MAX_COUNT:
         piece = next(size for size in range(MAX_COUNT // 64 * 64, 0, -64) if size <= run)
         count, rest = divmod(run, piece)

@@ -36,9 +36,7 @@ class Window:
         return self.before + self.valid + self.after
 
 
-def clip_window(
-    first: int, outputs: int, kernel: int, stride: int, dilation: int, pad: int, size: int
-) -> Window:
+def clip_window(first: int, outputs: int, kernel: int, stride: int, dilation: int, pad: int, size: int) -> Window:
     """The input extent that outputs `first` … `first + outputs − 1` read, clipped to 0 … size − 1."""
     begin = first * stride - pad
     end = begin + input_extent(outputs, kernel, stride, dilation)

@@ -26,9 +26,7 @@ def plan_workspace(tensors: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     offsets: dict[str, int] = {}
     for tensor in sorted(tensors, key=lambda item: (-item.size, item.first, item.name)):
         meets = sorted(
-            (start, end)
-            for start, end, other in placed
-            if other.first <= tensor.last and tensor.first <= other.last
+            (start, end) for start, end, other in placed if other.first <= tensor.last and tensor.first <= other.last
         )
         offset = 0
         for start, end in meets:

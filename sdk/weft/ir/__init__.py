@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from weft.ir.graph import Graph, static_shape
-from weft.ir.operators import AveragePool, Convolution, ElementwiseAdd, MaxPool, Operator, Tensor, View
+from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Operator, TableLookup, Tensor, View
 from weft.ir.recognize import Recognition, recognize
 
 __all__ = [
     "AveragePool",
     "Convolution",
-    "ElementwiseAdd",
+    "Elementwise",
     "Graph",
     "MaxPool",
     "Operator",
     "Recognition",
+    "TableLookup",
     "Tensor",
     "View",
     "recognize",

@@ -66,9 +66,7 @@ def captured_names(node: onnx.NodeProto) -> list[str]:
             local = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
             local |= {output for inner in graph.node for output in inner.output}
             for inner in graph.node:
-                found += [
-                    name for name in (*inner.input, *captured_names(inner)) if name and name not in local
-                ]
+                found += [name for name in (*inner.input, *captured_names(inner)) if name and name not in local]
             found += [value.name for value in graph.output if value.name not in local]
     return found
 

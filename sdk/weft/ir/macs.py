@@ -15,9 +15,7 @@ def node_macs(graph: Graph, node: onnx.NodeProto) -> int:
     """Multiply-accumulates of one node; 0 for operators that have none or whose shapes are not known."""
     match node.op_type:
         case "Conv" | "ConvInteger" | "QLinearConv":
-            return _product(graph.shape(node.output[0])) * _per_output(
-                graph.shape(node.input[_weight_index(node)])
-            )
+            return _product(graph.shape(node.output[0])) * _per_output(graph.shape(node.input[_weight_index(node)]))
         case "ConvTranspose":
             return _product(graph.shape(node.input[0])) * _per_output(graph.shape(node.input[1]))
         case "MatMul" | "MatMulInteger":

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AveragePool", "Convolution", "ElementwiseAdd", "MaxPool", "Operator", "Tensor", "View"]
+__all__ = [
+    "AveragePool",
+    "Convolution",
+    "BinaryKind",
+    "Elementwise",
+    "TableLookup",
+    "MaxPool",
+    "Operator",
+    "Tensor",
+    "View",
+]
 
 
 @dataclass(frozen=True)
@@ -82,12 +93,50 @@ class Convolution(Operator):
         return int(n * h * w * self.weights.size)
 
 
-@dataclass(frozen=True)
-class ElementwiseAdd(Operator):
-    """y = clamp(rint((fa + fb) / sy) + zy, low, high), f = (q − z) · s in float32, both operands of one shape."""
+class BinaryKind(Enum):
+    """What joins two operands element by element."""
 
+    ADD = "Add"
+    SUBTRACT = "Sub"
+    MULTIPLY = "Mul"
+    MAXIMUM = "Max"
+    MINIMUM = "Min"
+
+
+@dataclass(frozen=True)
+class Elementwise(Operator):
+    """y = clamp(rint(kind(fa, fb) / sy) + zy, low, high), f = (q − z) · s in float32.
+
+    Both operands have the output's shape, or the second is (n or 1, c, 1, 1) and repeats over height and width.
+    `constant` is the second operand's q where that is constant (then `inputs` has the first only, and `second`
+    describes the constant), else None.
+    """
+
+    kind: BinaryKind
+    second: Tensor
+    constant: npt.NDArray[np.generic] | None
     low: int
     high: int
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether the second operand repeats over height and width, and maybe over the batch."""
+        return self.second.shape != self.output.shape
+
+    @property
+    def second_view(self) -> tuple[int, int, int, int]:
+        """The second operand's (n, c, h, w), aligned at the end as ONNX broadcasts where it repeats."""
+        if not self.per_channel:
+            return self.second.view
+        n, c, h, w = (1,) * (4 - len(self.second.shape)) + self.second.shape
+        return (n, c, h, w)
+
+
+@dataclass(frozen=True)
+class TableLookup(Operator):
+    """Any function of one value: y = table[q mod 256]. `table` is the output's q for each of the 256 patterns of q."""
+
+    table: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)

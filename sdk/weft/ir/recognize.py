@@ -9,7 +9,7 @@ import onnx
 
 from weft.ir.graph import Graph
 from weft.ir.operators import Operator
-from weft.ir.patterns import convolution, elementwise, pooling, view
+from weft.ir.patterns import convolution, elementwise, pooling, table, view
 from weft.ir.patterns.common import Refusal
 
 __all__ = ["Recognition", "recognize"]
@@ -19,7 +19,11 @@ Pattern = Callable[[Graph, onnx.NodeProto], Operator]
 PATTERNS: dict[str, Pattern] = {
     "QLinearConv": convolution.match,
     "QLinearMatMul": convolution.match_matmul,
-    "Add": elementwise.match_add,
+    "Add": elementwise.match,
+    "Sub": elementwise.match,
+    "Mul": elementwise.match,
+    "Max": elementwise.match,
+    "Min": elementwise.match,
     "MaxPool": pooling.match_max,
     "AveragePool": pooling.match_average,
     "GlobalAveragePool": pooling.match_global_average,
@@ -28,7 +32,7 @@ PATTERNS: dict[str, Pattern] = {
     "Squeeze": view.match,
     "Unsqueeze": view.match,
 }
-"""Root operator type → matcher. A matcher raises Refusal with the reason when the node must stay on the host."""
+"""Root operator type → matcher, tried first. A matcher raises Refusal with the reason when the node must stay on the host."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,18 @@ class Recognition:
 
 
 def recognize(graph: Graph) -> Recognition:
-    """Groups the nodes of an integer graph. Every node is in exactly one operator or in `refused`."""
+    """Groups the nodes of an integer graph. Every node is in exactly one operator or in `refused`.
+
+    Patterns around a root come first; then functions of one value, which end at a QuantizeLinear.
+    """
     operators: list[Operator] = []
     refused: dict[str, str] = {}
     taken: set[str] = set()
+
+    def take(operator: Operator) -> None:
+        taken.update(operator.nodes)
+        operators.append(operator)
+
     for node in graph.nodes:
         pattern = PATTERNS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if pattern is None or node.name in taken:
@@ -56,8 +68,16 @@ def recognize(graph: Graph) -> Recognition:
         if taken.intersection(operator.nodes):
             refused[node.name] = "its nodes belong to another operator"
             continue
-        taken.update(operator.nodes)
-        operators.append(operator)
+        take(operator)
+    for node in graph.nodes:
+        if node.op_type == "QuantizeLinear" and node.name not in taken:
+            try:
+                operator = table.match(graph, node)
+            except Refusal as reason:
+                refused.setdefault(node.name, str(reason))
+                continue
+            if not taken.intersection(operator.nodes):
+                take(operator)
     for node in graph.nodes:
         if node.name not in taken:
             refused.setdefault(node.name, f"no pattern of this accelerator starts at {node.op_type} here")

@@ -19,9 +19,7 @@ def extract(graph: Graph, group: Group, name: str) -> HostGraph:
 
     Raises CompileError if the type of such a value is not known.
     """
-    used = {value for node in group.nodes for value in (*node.input, *captured_names(node))} | set(
-        group.outputs
-    )
+    used = {value for node in group.nodes for value in (*node.input, *captured_names(node))} | set(group.outputs)
     initializers = [tensor for key, tensor in graph.initializers.items() if key in used]
     body = helper.make_graph(
         list(group.nodes), name,
@@ -39,7 +37,5 @@ def extract(graph: Graph, group: Group, name: str) -> HostGraph:
 def _value(graph: Graph, name: str) -> onnx.ValueInfoProto:
     value: onnx.ValueInfoProto | None = graph.values.get(name)
     if value is None or value.type.WhichOneof("value") is None:
-        raise CompileError(
-            f"the type of {name!r} is not known; run onnx.shape_inference on the model and try again"
-        )
+        raise CompileError(f"the type of {name!r} is not known; run onnx.shape_inference on the model and try again")
     return value

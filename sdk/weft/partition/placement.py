@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from weft.codegen.convolution_plan import choose_tile, gathers_windows
 from weft.codegen.pooling import pool_tile
 from weft.ir import Graph, Operator, Recognition, View
-from weft.ir.operators import AveragePool, Convolution, MaxPool
+from weft.ir.operators import AveragePool, Convolution, MaxPool, TableLookup
+from weft.schedule.areas import Areas
+from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.machine import MachineConfig
 
 __all__ = ["Placement", "place"]
@@ -48,17 +50,15 @@ def _capacity(operator: Operator, config: MachineConfig) -> str | None:
     match operator:
         case Convolution():
             view = operator.inputs[0].view
-            fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(
-                operator, config
-            )
+            fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(operator, config)
         case MaxPool() | AveragePool():
             fits = pool_tile(operator, config) is not None
+        case TableLookup():
+            fits = Areas.of(config).parameter_bytes >= 4 * TABLE_ENTRIES
     return None if fits else f"no tile of it fits {config.name}'s memories"
 
 
-def _refused_view(
-    graph: Graph, operators: Sequence[Operator], config: MachineConfig
-) -> tuple[Operator, str] | None:
+def _refused_view(graph: Graph, operators: Sequence[Operator], config: MachineConfig) -> tuple[Operator, str] | None:
     """The first view that must go to the host: fed by the host, or read in a form that its storage does not have."""
     producers = {operator.output.name: operator for operator in operators}
     stored: dict[str, ViewShape] = {}
@@ -84,9 +84,7 @@ def _leads_in(view: View, operators: Sequence[Operator]) -> bool:
     return any(not isinstance(reader, View) for reader in readers)
 
 
-def _unreadable(
-    view: View, stored: ViewShape, operators: Sequence[Operator], config: MachineConfig
-) -> str | None:
+def _unreadable(view: View, stored: ViewShape, operators: Sequence[Operator], config: MachineConfig) -> str | None:
     if stored == view.output.view:
         return None
     for reader in operators:

@@ -330,3 +330,10 @@ def test_negative_extents_are_refused_and_abort_nothing(make_model):
     graph.input[0].type.tensor_type.shape.dim[3].dim_value = 8
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert normalize(load(proto)).outputs[0].shape == (1, 1, 3, 2)
+
+
+def test_folding_makes_no_infinities(make_model):
+    after = [helper.make_node("Mul", ["conv", "k"], ["m"]), helper.make_node("Mul", ["m", "tiny"], ["y"])]
+    constants = {"k": np.full((4, 1, 1), 3e38, np.float32), "tiny": np.full((4, 1, 1), 1e-38, np.float32)}
+    model = normalize(load(conv_chain(make_model, after, constants)))
+    assert kinds(model) == ["Conv", "Mul", "Mul"]

@@ -49,17 +49,20 @@ def bias_of(graph: Graph, conv: onnx.NodeProto) -> Array | None:
 def replace_conv(
     graph: Graph, conv: onnx.NodeProto, node: onnx.NodeProto, weights: Array, bias: Array
 ) -> None:
-    """Puts a Conv with other weights and bias in the place of `conv` and of `node` behind it."""
+    """Puts a Conv with other weights and bias in the place of `conv` and of `node` behind it.
+
+    Leaves both alone where a new value is beyond float32: folding must not make infinities.
+    """
+    with np.errstate(over="ignore"):
+        new_weights, new_bias = weights.astype(np.float32), bias.astype(np.float32)
+    if not (np.all(np.isfinite(new_weights)) and np.all(np.isfinite(new_bias))):
+        return
     merged = onnx.NodeProto()
     merged.CopyFrom(conv)
     kernel = conv.input[1]
     if weights is not graph.constant(kernel):
-        kernel = graph.add_constant(f"{kernel}_folded", weights.astype(np.float32))
-    merged.input[:] = [
-        conv.input[0],
-        kernel,
-        graph.add_constant(f"{node.output[0]}_bias", bias.astype(np.float32)),
-    ]
+        kernel = graph.add_constant(f"{kernel}_folded", new_weights)
+    merged.input[:] = [conv.input[0], kernel, graph.add_constant(f"{node.output[0]}_bias", new_bias)]
     merged.output[:] = [node.output[0]]
     record(merged, (conv, node))
     graph.remove(node)

@@ -40,9 +40,9 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> None:
         return
     weights, bias = graph.constant(conv.input[1]), bias_of(graph, conv)
     terms = [graph.constant(name) for name in node.input[1:5]]
-    if weights is None or bias is None or any(term is None for term in terms):
+    if weights is None or bias is None:
         return
-    if any(np.shape(term) != weights.shape[:1] for term in terms):
+    if any(term is None or term.shape != weights.shape[:1] for term in terms):
         return
     gamma, beta, mean, variance = (np.asarray(term, np.float64) for term in terms)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from weft.frontend.graph import Array, Graph, is_standard
@@ -48,7 +49,9 @@ def _into_conv(graph: Graph, conv: onnx.NodeProto, node: onnx.NodeProto, value: 
     weights, bias = graph.constant(conv.input[1]), bias_of(graph, conv)
     added = None if weights is None else per_channel(value, weights)
     if weights is not None and bias is not None and added is not None:
-        replace_conv(graph, conv, node, weights, bias + added)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = bias + added
+        replace_conv(graph, conv, node, weights, total)
 
 
 def _flatten(graph: Graph, product: onnx.NodeProto, node: onnx.NodeProto, index: int, value: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from weft.frontend.graph import Graph, is_standard
@@ -35,6 +36,7 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> None:
         weights, bias = graph.constant(conv.input[1]), bias_of(graph, conv)
         factor = None if weights is None else per_channel(value, weights)
         if weights is not None and bias is not None and factor is not None:
-            scaled = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
-            replace_conv(graph, conv, node, scaled, bias * factor)
+            with np.errstate(over="ignore", invalid="ignore"):
+                scaled, shifted = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1)), bias * factor
+            replace_conv(graph, conv, node, scaled, shifted)
         return

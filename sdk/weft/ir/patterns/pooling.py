@@ -61,9 +61,7 @@ def _window(
     dilations = integers(given.get("dilations"), spatial, 1)
     pads = list(integers(given.get("pads"), 2 * spatial, 0))
     if given.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
-        pads = _automatic_pads(
-            str(given["auto_pad"]), x.shape[2:], output.shape[2:], kernel, strides, dilations
-        )
+        pads = _automatic_pads(str(given["auto_pad"]), x.shape[2:], output.shape[2:], kernel, strides, dilations)
     if min(pads) < 0:
         raise Refusal("negative pads stay on the host")
     for axis in range(spatial):  # with ceil_mode the last window may reach past the padded end
@@ -82,9 +80,7 @@ def _automatic_pads(
         return [0] * (2 * len(size))
     before, after = [], []
     for axis in range(len(size)):
-        total = max(
-            0, (out[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - size[axis]
-        )
+        total = max(0, (out[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - size[axis])
         small, large = total // 2, total - total // 2
         before.append(large if "LOWER" in mode else small)
         after.append(small if "LOWER" in mode else large)

@@ -1,0 +1,362 @@
+// The Verilated machine behind the simulator's C header (hw_sim/core/api.h): drives the control registers over AXI4-Lite, plays the
+// memory with the simulator's own DRAM timing, and collects the events from the trace port.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vweft.h"
+#include "api.h"
+#include "dram.hpp"
+#include "verilated.h"
+#ifdef WEFT_WAVES
+#include "verilated_fst_c.h"
+#endif
+
+struct weft_run {
+    std::vector<weft_event> events;
+};
+
+namespace {
+
+using Cycle = std::uint64_t;
+
+constexpr Cycle FOREVER = Cycle{1} << 62;
+constexpr unsigned UNITS = 5, ACTIVITIES = 10, FETCH = 0, LOAD = 1;
+
+/// Addresses of csr.sv.
+enum Csr : std::uint32_t {
+    CONTROL = 0x000, FAULT_CAUSE = 0x010, FAULT_INDEX = 0x014, STATUS = 0x004, PROGRAM = 0x018, LENGTH = 0x01c,
+    DRAM_BYTES = 0x020, LIMIT = 0x024, CYCLES = 0x028, INSTRUCTIONS = 0x030, LANES = 0x038, CYCLE_LIMIT_LOW = 0x03c,
+    REGISTERS = 0x040, MAILBOXES = 0x080, CYCLE_LIMIT_HIGH = 0x0c0, ACTIVITY = 0x200
+};
+
+struct Waves {
+    std::string path;
+    Cycle first = 0, last = FOREVER;
+};
+thread_local Waves waves;
+
+/// Events in dispatch order. Within a unit, instructions issue and end in order; LOAD's and FILL's start in order each.
+class EventLog {
+public:
+    explicit EventLog(bool enabled) : enabled_(enabled) {}
+
+    void observe(const Vweft& top, Cycle now) {
+        if (!enabled_) return;
+        if (top.trace_leave_o) leave(top);
+        for (unsigned unit = 0; unit < UNITS; ++unit) {
+            if (top.trace_issue_o >> unit & 1) take(issuing_[unit]).issue = now;
+            if (top.trace_start_o >> unit & 1) take(starting_[unit]).start = now;
+            if (top.trace_end_o >> unit & 1) take(ending_[unit]).end = now;
+        }
+        if (top.trace_start_fill_o) take(starting_fill_).start = now;
+    }
+    /// What has not happened when the run ends is given the run's last cycle.
+    void close(Cycle now) {
+        for (weft_event& event : events_) {
+            event.issue = std::min(event.issue, now);
+            event.start = std::min(event.start, now);
+            event.end = std::min(event.end, now);
+        }
+    }
+    std::vector<weft_event> take_all() { return std::move(events_); }
+
+private:
+    void leave(const Vweft& top) {
+        const unsigned unit = top.trace_unit_o;
+        const std::size_t number = events_.size();
+        events_.push_back({top.trace_index_o, unit, FOREVER, FOREVER, FOREVER});
+        issuing_[unit].push_back(number);
+        (top.trace_fill_o ? starting_fill_ : starting_[unit]).push_back(number);
+        ending_[unit].push_back(number);
+    }
+    weft_event& take(std::deque<std::size_t>& queue) {
+        const std::size_t number = queue.at(0);
+        queue.pop_front();
+        return events_[number];
+    }
+
+    bool enabled_;
+    std::vector<weft_event> events_;
+    std::array<std::deque<std::size_t>, UNITS> issuing_, starting_, ending_;
+    std::deque<std::size_t> starting_fill_;
+};
+
+/// The memory behind the three AXI4 ports: timing by weft::Dram, data here.
+class Memory {
+public:
+    Memory(const weft::Config& config, std::uint64_t seed, std::uint8_t* data, std::uint64_t bytes)
+        : timing_(config, seed), beat_(config.dram_beat_bytes), data_(data), bytes_(bytes) {}
+
+    void drive(Vweft& top) {
+        const weft::Dram::Outputs out = timing_.outputs();
+        top.m_fetch_arready_i = out.ar_ready[FETCH];
+        top.m_load_arready_i = out.ar_ready[LOAD];
+        top.m_fetch_rvalid_i = out.r_valid[FETCH];
+        top.m_load_rvalid_i = out.r_valid[LOAD];
+        top.m_fetch_rlast_i = out.r_last[FETCH];
+        top.m_load_rlast_i = out.r_last[LOAD];
+        if (out.r_valid[FETCH]) read(out.r_address[FETCH], &top.m_fetch_rdata_i);
+        if (out.r_valid[LOAD]) read(out.r_address[LOAD], &top.m_load_rdata_i);
+        top.m_store_awready_i = out.aw_ready;
+        top.m_store_wready_i = out.w_ready;
+        top.m_store_bvalid_i = out.b_valid;
+    }
+
+    void advance(const Vweft& top) {
+        weft::Dram::Inputs in;
+        in.ar_valid = {top.m_fetch_arvalid_o != 0, top.m_load_arvalid_o != 0};
+        in.ar_address = {top.m_fetch_araddr_o, top.m_load_araddr_o};
+        in.ar_beats = {top.m_fetch_arlen_o + 1u, top.m_load_arlen_o + 1u};
+        in.r_ready = {top.m_fetch_rready_o != 0, top.m_load_rready_o != 0};
+        in.aw_valid = top.m_store_awvalid_o;
+        in.w_valid = top.m_store_wvalid_o;
+        in.w_last = top.m_store_wlast_o;
+        if (in.aw_valid && top.m_store_awready_i) bursts_.push_back(top.m_store_awaddr_o);
+        if (in.w_valid && top.m_store_wready_i) accept(top);
+        timing_.advance(in);
+    }
+
+    [[nodiscard]] std::uint64_t read_bytes() const { return timing_.read_beats() * beat_; }
+    [[nodiscard]] std::uint64_t write_bytes() const { return timing_.write_beats() * beat_; }
+
+private:
+    struct Beat {
+        std::array<std::uint8_t, 64> data;
+        std::uint64_t strobe;
+        bool last;
+    };
+
+    void read(std::uint32_t address, void* lanes) const {
+        const std::uint64_t size = address < bytes_ ? std::min<std::uint64_t>(beat_, bytes_ - address) : 0;
+        if (size < beat_) std::memset(lanes, 0, beat_);
+        std::memcpy(lanes, data_ + address, size);
+    }
+    /// Beats may come before their burst's address.
+    void accept(const Vweft& top) {
+        Beat& beat = beats_.emplace_back();
+        std::memcpy(beat.data.data(), &top.m_store_wdata_o, beat_);
+        beat.strobe = top.m_store_wstrb_o;
+        beat.last = top.m_store_wlast_o;
+        while (!beats_.empty() && !bursts_.empty()) write();
+    }
+    void write() {
+        const Beat& beat = beats_.front();
+        std::uint32_t& address = bursts_.front();
+        for (std::uint32_t lane = 0; lane < beat_; ++lane) {
+            const std::uint64_t byte = std::uint64_t{address} + lane;
+            if ((beat.strobe >> lane & 1) != 0 && byte < bytes_) data_[byte] = beat.data[lane];
+        }
+        address += beat_;
+        if (beat.last) bursts_.pop_front();
+        beats_.pop_front();
+    }
+
+    weft::Dram timing_;
+    std::uint32_t beat_;
+    std::uint8_t* data_;
+    std::uint64_t bytes_;
+    std::deque<std::uint32_t> bursts_;  ///< next address of each open write burst
+    std::deque<Beat> beats_;
+};
+
+/// One machine from reset to the end of one launch.
+class Machine {
+public:
+    Machine(const weft::Config& config, const weft_launch& launch, std::uint8_t* dram, std::uint64_t dram_bytes)
+        : launch_(launch),
+          top_(std::make_unique<Vweft>(&context_)),
+          memory_(config, launch.stall_seed, dram, dram_bytes),
+          events_(launch.record_events != 0) {
+        open_waves();
+        top_->rst_ni = 0;
+        clock();
+        clock();
+        top_->rst_ni = 1;
+        clock();
+        write(PROGRAM, launch.program_address);
+        write(LENGTH, launch.instruction_count);
+        write(DRAM_BYTES, static_cast<std::uint32_t>(dram_bytes));
+        write(LIMIT, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(launch.instruction_limit, 1, UINT32_MAX)));
+        write(CYCLE_LIMIT_LOW, static_cast<std::uint32_t>(launch.cycle_limit));
+        write(CYCLE_LIMIT_HIGH, static_cast<std::uint32_t>(launch.cycle_limit >> 32));
+        for (std::uint32_t i = 0; i < 16; ++i) write(REGISTERS + 4 * i, launch.registers[i]);
+    }
+    ~Machine() { top_->final(); }
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    [[nodiscard]] std::uint32_t lanes() { return read(LANES); }
+
+    void run() {
+        if (launch_.cycle_limit == 0) return;
+        put(CONTROL, 1);
+        clock();
+        top_->s_axil_awvalid_i = top_->s_axil_wvalid_i = 0;
+        launched_ = true;
+        while (top_->trace_running_o) {
+            memory_.drive(*top_);
+            settle();
+            events_.observe(*top_, now_);
+            memory_.advance(*top_);
+            rise();
+            ++now_;
+        }
+        events_.close(now_);
+        launched_ = false;
+    }
+
+    void report(weft_result& result) {
+        result.cycles = read64(CYCLES);
+        result.instructions = read(INSTRUCTIONS);
+        result.turns = now_;
+        result.read_bytes = memory_.read_bytes();
+        result.write_bytes = memory_.write_bytes();
+        result.cause = read(FAULT_CAUSE);
+        result.instruction = read(FAULT_INDEX);
+        result.status = (read(STATUS) & 4) != 0 ? WEFT_FAULT : WEFT_DONE;
+        for (std::uint32_t i = 0; i < 16; ++i) result.mailboxes[i] = static_cast<std::int32_t>(read(MAILBOXES + 4 * i));
+        for (std::uint32_t unit = 0; unit < UNITS; ++unit) {
+            for (std::uint32_t i = 0; i < ACTIVITIES; ++i) {
+                result.activity[unit][i] = read64(ACTIVITY + 128 * unit + 8 * i);
+            }
+        }
+        if (launch_.cycle_limit != 0) return;
+        result.status = WEFT_FAULT;
+        result.cause = 9;  // CYCLE_LIMIT: no cycle ever ran
+    }
+    std::vector<weft_event> take_events() { return events_.take_all(); }
+
+private:
+    // Cycle t ends with the rising edge at time 2t + 2.
+    void settle() {
+        top_->clk_i = 0;
+        top_->eval();
+        dump(2 * now_ + 1);
+    }
+    void rise() {
+        top_->clk_i = 1;
+        top_->eval();
+        dump(2 * now_ + 2);
+    }
+    void clock() {
+        settle();
+        rise();
+    }
+    void put(std::uint32_t address, std::uint32_t value) {
+        top_->s_axil_awvalid_i = top_->s_axil_wvalid_i = 1;
+        top_->s_axil_awaddr_i = address;
+        top_->s_axil_wdata_i = value;
+        top_->s_axil_wstrb_i = 0xf;
+        top_->s_axil_bready_i = 1;
+    }
+    void write(std::uint32_t address, std::uint32_t value) {
+        put(address, value);
+        settle();
+        while (!top_->s_axil_awready_o) clock(), settle();
+        rise();
+        top_->s_axil_awvalid_i = top_->s_axil_wvalid_i = 0;
+        clock();
+    }
+    std::uint32_t read(std::uint32_t address) {
+        top_->s_axil_arvalid_i = 1;
+        top_->s_axil_araddr_i = address;
+        top_->s_axil_rready_i = 1;
+        clock();
+        top_->s_axil_arvalid_i = 0;
+        const std::uint32_t value = top_->s_axil_rdata_o;
+        clock();
+        return value;
+    }
+    std::uint64_t read64(std::uint32_t address) {
+        const std::uint64_t low = read(address);
+        return low | std::uint64_t{read(address + 4)} << 32;
+    }
+
+#ifdef WEFT_WAVES
+    void open_waves() {
+        if (waves.path.empty()) return;
+        context_.traceEverOn(true);
+        trace_ = std::make_unique<VerilatedFstC>();
+        top_->trace(trace_.get(), 99);
+        trace_->open(waves.path.c_str());
+    }
+    /// Two time units per cycle; cycle t of the launch is the time from 2t to 2t + 1.
+    void dump(std::uint64_t time) {
+        if (!trace_ || !launched_ || now_ + 1 < waves.first || now_ > waves.last) return;
+        trace_->dump(time);
+    }
+    std::unique_ptr<VerilatedFstC> trace_;
+#else
+    void open_waves() {}
+    void dump(std::uint64_t) {}
+#endif
+
+    const weft_launch& launch_;
+    VerilatedContext context_;
+    std::unique_ptr<Vweft> top_;
+    Memory memory_;
+    EventLog events_;
+    Cycle now_ = 0;
+    bool launched_ = false;
+};
+
+weft::Config make_config(const weft_config& given) {
+    weft::Config config;
+    config.lanes = given.lanes;
+    config.dram_beat_bytes = given.dram_beat_bytes;
+    config.dram_rate_numerator = given.dram_rate_numerator;
+    config.dram_rate_denominator = given.dram_rate_denominator;
+    config.dram_latency = given.dram_latency;
+    config.burst_beats = given.burst_beats;
+    config.outstanding_bursts = given.outstanding_bursts;
+    return config;
+}
+
+void describe(weft_result& result, std::int32_t status, const std::string& words) {
+    result.status = status;
+    std::snprintf(result.detail, sizeof result.detail, "%s", words.c_str());
+}
+
+}  // namespace
+
+extern "C" {
+
+/// Where the next run of this thread leaves waveforms of cycles first to last; an empty path: nowhere.
+__attribute__((visibility("default"))) void weft_rtl_waves(const char* path, std::uint64_t first, std::uint64_t last) {
+    waves = {path, first, last};
+}
+
+__attribute__((visibility("default"))) weft_run* weft_run_new(const weft_config* config, const weft_launch* launch,
+                                                              std::uint8_t* dram, std::uint64_t dram_bytes,
+                                                              weft_result* result) {
+    std::memset(result, 0, sizeof *result);
+    try {
+        Machine machine(make_config(*config), *launch, dram, dram_bytes);
+        if (machine.lanes() != config->lanes) {
+            describe(*result, WEFT_BAD_LAUNCH, "this model was built for another configuration");
+            return nullptr;
+        }
+        machine.run();
+        machine.report(*result);
+        return std::make_unique<weft_run>(weft_run{machine.take_events()}).release();
+    } catch (const std::exception& error) {
+        describe(*result, WEFT_OUT_OF_MEMORY, error.what());
+        return nullptr;
+    }
+}
+
+__attribute__((visibility("default"))) std::uint64_t weft_run_event_count(const weft_run* run) { return run->events.size(); }
+
+__attribute__((visibility("default"))) const weft_event* weft_run_events(const weft_run* run) { return run->events.data(); }
+
+__attribute__((visibility("default"))) void weft_run_free(weft_run* run) { delete run; }
+
+}  // extern "C"
