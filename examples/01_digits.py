@@ -76,9 +76,7 @@ def accuracy_table(digits: Digits, answers: dict[str, Array]) -> Table:
 def layer_table(program: weft.Program, profile: Profile) -> Table:
     """What each layer costs on the accelerator; together they are all of the cycles."""
     macs = {node.name: node.macs for node in program.nodes}
-    table = Table(
-        "layer", "cycles", "share", "MACs", "of peak", box=box.SIMPLE_HEAD, title="where the cycles go"
-    )
+    table = Table("layer", "cycles", "share", "MACs", "of peak", box=box.SIMPLE_HEAD, title="where the cycles go")
     for column in table.columns[1:]:
         column.justify = "right"
     for node in profile.nodes:
@@ -142,9 +140,7 @@ def main() -> int:
     }
     console.print(accuracy_table(digits, answers))
     style = "green" if mismatches == 0 else "bold red"
-    console.print(
-        f"[{style}]{mismatches} of {reference.size:,} outputs differ from ONNX Runtime's[/{style}]\n"
-    )
+    console.print(f"[{style}]{mismatches} of {reference.size:,} outputs differ from ONNX Runtime's[/{style}]\n")
     print_cost(console, program, profile, seconds)
     write_reports(console, program, profile)
     return 1 if mismatches else 0

@@ -38,7 +38,9 @@ class Network:
         random = np.random.default_rng(SEED)
         self.parameters: list[Array] = []
         for inputs, outputs, _ in LAYERS:
-            self.parameters.append(random.normal(0, np.sqrt(2 / (9 * inputs)), (outputs, inputs, 3, 3)).astype(np.float32))
+            self.parameters.append(
+                random.normal(0, np.sqrt(2 / (9 * inputs)), (outputs, inputs, 3, 3)).astype(np.float32)
+            )
             self.parameters.append(np.zeros(outputs, np.float32))
         self.parameters.append(random.normal(0, np.sqrt(1 / 128), (10, 128)).astype(np.float32))
         self.parameters.append(np.zeros(10, np.float32))
@@ -113,7 +115,16 @@ def train(images: Array, labels: npt.NDArray[Any]) -> Network:
 
 def export(network: Network) -> onnx.ModelProto:
     """The network as ONNX: image float32 [batch, 1, 8, 8] → logits float32 [batch, 10]."""
-    names = ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "conv3.weight", "conv3.bias", "dense.weight", "dense.bias"]
+    names = [
+        "conv1.weight",
+        "conv1.bias",
+        "conv2.weight",
+        "conv2.bias",
+        "conv3.weight",
+        "conv3.bias",
+        "dense.weight",
+        "dense.bias",
+    ]
     initializers = [numpy_helper.from_array(p, name) for p, name in zip(network.parameters, names, strict=True)]
     nodes, x = [], "image"
     for index, (_, _, stride) in enumerate(LAYERS, start=1):
@@ -147,7 +158,9 @@ def main() -> None:
     accuracy = float((logits.argmax(axis=1) == digits.test_labels).mean())
     path = Path(__file__).parent / "digits.onnx"
     onnx.save(export(network), path)
-    print(f"test accuracy {accuracy:.2%} on {len(digits.test_labels)} images; {path.stat().st_size} bytes in {path.name}")
+    print(
+        f"test accuracy {accuracy:.2%} on {len(digits.test_labels)} images; {path.stat().st_size} bytes in {path.name}"
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import hashlib
 import importlib.util
 import os
@@ -119,6 +120,7 @@ def library(
     """
     found = sources or Sources.find()
     tools = _Tools.find()
+    config = _built(config)
     key = hashlib.sha256("\n".join((found.digest(), config.hash(), repr(kind), tools.version)).encode()).hexdigest()[:24]
     target = cache_folder() / f"{config.lanes}-{kind.name}-{key}.so"
     if target.is_file():
@@ -128,6 +130,13 @@ def library(
         if not target.is_file():
             _Build(config, kind, found, tools, say or _say).run(target)
     return target
+
+
+def _built(config: MachineConfig) -> MachineConfig:
+    """The configuration without what only the memory's model knows: its latency and rate, and the clock."""
+    return dataclasses.replace(
+        config, dram_latency=1, dram_rate_numerator=1, dram_rate_denominator=1, clock_mhz=1
+    )
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ class _Build:
 
     def _verilate(self, folder: Path) -> None:
         isa, configurations = self.sources.generated
-        preset = next((p for p in PRESETS.values() if p.hash() == self.config.hash()), None)
+        preset = next((p for p in PRESETS.values() if _built(p).hash() == self.config.hash()), None)
         if preset is None:
             text = configurations.read_text()
             configurations = folder / configurations.name

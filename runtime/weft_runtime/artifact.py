@@ -104,9 +104,7 @@ def _read(path: Path) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise ArtifactError(f"{path}: not a regular file")
             if status.st_size > MAX_FILE_BYTES:
-                raise ArtifactError(
-                    f"{path}: {status.st_size} bytes, more than the {MAX_FILE_BYTES} of any artifact"
-                )
+                raise ArtifactError(f"{path}: {status.st_size} bytes, more than the {MAX_FILE_BYTES} of any artifact")
             return file.read(MAX_FILE_BYTES)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot read the artifact: {error.strerror or error}") from error
@@ -119,9 +117,7 @@ def _decode(data: bytes) -> Executable:
         raise ArtifactError(f"truncated: {len(data)} bytes are less than a header")
     _, version, reserved, manifest_size, file_size, digest = _HEADER.unpack_from(data)
     if version != FORMAT_VERSION:
-        raise ArtifactError(
-            f"format version {version}; this build reads {FORMAT_VERSION}: compile the model again"
-        )
+        raise ArtifactError(f"format version {version}; this build reads {FORMAT_VERSION}: compile the model again")
     if reserved:
         raise ArtifactError("damaged: a reserved header field is not zero")
     if file_size != len(data):

@@ -131,9 +131,7 @@ def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise ArtifactError(f"{where} must be a string, not {_kind(value)}")
     if len(value) > MAX_TEXT:
-        raise ArtifactError(
-            f"{where} is a string of {len(value)} characters, more than the {MAX_TEXT} allowed"
-        )
+        raise ArtifactError(f"{where} is a string of {len(value)} characters, more than the {MAX_TEXT} allowed")
     return value
 
 

@@ -25,9 +25,7 @@ def reference_options() -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    options.log_severity_level = (
-        4  # errors come as exceptions; its own log would break the one line on stderr
-    )
+    options.log_severity_level = 4  # errors come as exceptions; its own log would break the one line on stderr
     return options
 
 
@@ -41,9 +39,7 @@ class HostProgram:
                 graph.model, reference_options(), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise HostError(
-                f"host graph {graph.name!r}: ONNX Runtime cannot load it: {_one_line(error)}"
-            ) from error
+            raise HostError(f"host graph {graph.name!r}: ONNX Runtime cannot load it: {_one_line(error)}") from error
 
     def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """The graph's outputs by name. Raises HostError naming the graph if ONNX Runtime fails or gives no
@@ -52,14 +48,10 @@ class HostProgram:
         try:
             results = self._session.run(list(self.graph.outputs), feeds)
         except Exception as error:
-            raise HostError(
-                f"host graph {self.graph.name!r}: ONNX Runtime fails: {_one_line(error)}"
-            ) from error
+            raise HostError(f"host graph {self.graph.name!r}: ONNX Runtime fails: {_one_line(error)}") from error
         for name, result in zip(self.graph.outputs, results, strict=True):
             if not isinstance(result, np.ndarray | np.generic):
-                raise HostError(
-                    f"host graph {self.graph.name!r}: {name!r} is no tensor but {type(result).__name__}"
-                )
+                raise HostError(f"host graph {self.graph.name!r}: {name!r} is no tensor but {type(result).__name__}")
         return {name: np.asarray(result) for name, result in zip(self.graph.outputs, results, strict=True)}
 
 

@@ -19,9 +19,7 @@ UNKNOWN_SHAPE = ("...",)
 """Shape of an input whose rank the model leaves open: any array fits, and all samples share it."""
 
 
-def check_inputs(
-    inputs: Mapping[str, npt.ArrayLike], signatures: tuple[TensorSignature, ...]
-) -> dict[str, Array]:
+def check_inputs(inputs: Mapping[str, npt.ArrayLike], signatures: tuple[TensorSignature, ...]) -> dict[str, Array]:
     """The inputs as arrays in the signatures' order.
 
     Raises InputError naming the input that is unknown, missing, or of the wrong data type or shape. The
@@ -30,14 +28,10 @@ def check_inputs(
     known = [signature.name for signature in signatures]
     for name in inputs:
         if name not in known:
-            raise InputError(
-                f"the model has no input {name!r}; its inputs are {', '.join(map(repr, known)) or 'none'}"
-            )
+            raise InputError(f"the model has no input {name!r}; its inputs are {', '.join(map(repr, known)) or 'none'}")
     for name in known:
         if name not in inputs:
-            raise InputError(
-                f"input {name!r} is missing; the model's inputs are {', '.join(map(repr, known))}"
-            )
+            raise InputError(f"input {name!r} is missing; the model's inputs are {', '.join(map(repr, known))}")
     return {signature.name: _check_one(inputs[signature.name], signature) for signature in signatures}
 
 

@@ -78,18 +78,14 @@ def _as_bytes(array: npt.NDArray[Any], layout: Layout) -> Bytes:
     if array.dtype.name not in DEVICE_DTYPES:
         raise LayoutError(f"data type {array.dtype} cannot cross to the device; it must be int8 or uint8")
     if array.size != layout.elements:
-        raise LayoutError(
-            f"array of shape {array.shape} does not have the elements of layout view {layout.view}"
-        )
+        raise LayoutError(f"array of shape {array.shape} does not have the elements of layout view {layout.view}")
     return np.ascontiguousarray(array).view(np.uint8).reshape(layout.view)
 
 
 def _interior(buffer: Bytes, layout: Layout) -> Bytes:
     """View of the tensor's own rows and columns: [n, channel blocks, h, w, block]."""
     if buffer.dtype != np.uint8 or buffer.ndim != 1 or buffer.size != layout.nbytes:
-        raise LayoutError(
-            f"packed buffer must be uint8 [{layout.nbytes}], not {buffer.dtype} {list(buffer.shape)}"
-        )
+        raise LayoutError(f"packed buffer must be uint8 [{layout.nbytes}], not {buffer.dtype} {list(buffer.shape)}")
     top, left, _, _ = layout.pads
     height, width = layout.view[2:]
     return buffer.reshape(layout.packed_shape)[:, :, top : top + height, left : left + width]

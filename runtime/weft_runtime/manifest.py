@@ -50,8 +50,7 @@ def describe(executable: Executable) -> tuple[dict[str, Any], dict[str, bytes]]:
         "nodes": [dict(vars(node)) for node in executable.nodes],
         "steps": [{"kind": step.kind, "index": step.index} for step in executable.steps],
         "regions": [
-            _describe_region(region, f"regions/{index}", sections)
-            for index, region in enumerate(executable.regions)
+            _describe_region(region, f"regions/{index}", sections) for index, region in enumerate(executable.regions)
         ],
         "host_graphs": [
             {"name": graph.name, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
@@ -132,9 +131,7 @@ def _restore_machine(fields: Fields) -> MachineConfig:
     except MachineError as error:
         raise ArtifactError(f"the machine configuration is impossible: {error}") from error
     if fields.text("machine_hash") != machine.hash():
-        raise ArtifactError(
-            f"the machine hash does not belong to the configuration of {machine.name!r} that is stored"
-        )
+        raise ArtifactError(f"the machine hash does not belong to the configuration of {machine.name!r} that is stored")
     return machine
 
 
@@ -153,14 +150,10 @@ def _restore_region(fields: Fields, prefix: str, sections: dict[str, bytes]) -> 
     names = fields.texts("source_names")
     indices = _section(sections, f"{prefix}/sources")
     if len(indices) % 4:
-        raise ArtifactError(
-            f"section '{prefix}/sources' of {len(indices)} bytes is not a list of 32-bit indices"
-        )
+        raise ArtifactError(f"section '{prefix}/sources' of {len(indices)} bytes is not a list of 32-bit indices")
     positions = np.frombuffer(indices, "<u4")
     if positions.size and int(positions.max()) >= len(names):
-        raise ArtifactError(
-            f"section '{prefix}/sources' refers to node name {positions.max()} of {len(names)}"
-        )
+        raise ArtifactError(f"section '{prefix}/sources' refers to node name {positions.max()} of {len(names)}")
     return Region(
         name=fields.text("name"),
         instructions=_section(sections, f"{prefix}/instructions"),

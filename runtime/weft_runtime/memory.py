@@ -69,9 +69,7 @@ def plan_memory(executable: Executable) -> DeviceMemoryPlan:
     (workspace,), cursor = _place((workspace_bytes,), cursor)
     areas, cursor = _place((region.io_bytes for region in regions), cursor)
     if cursor > MAX_DEVICE_BYTES:
-        raise ExecutableError(
-            f"the executable needs {cursor} bytes of device memory, more than {MAX_DEVICE_BYTES}"
-        )
+        raise ExecutableError(f"the executable needs {cursor} bytes of device memory, more than {MAX_DEVICE_BYTES}")
     placements = tuple(
         RegionPlacement(program, constant, workspace, area)
         for program, constant, area in zip(programs, constants, areas, strict=True)

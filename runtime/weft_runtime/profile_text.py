@@ -92,18 +92,13 @@ def _nodes(profile: Profile) -> str:
     if not rows:
         return ""
     rest = f"\n({len(nodes) - len(shown)} more nodes)" if len(nodes) > len(shown) else ""
-    return (
-        table(("node", "region", "cycles", "share", "instructions", "active cycles"), rows, left=(0, 1, 5))
-        + rest
-    )
+    return table(("node", "region", "cycles", "share", "instructions", "active cycles"), rows, left=(0, 1, 5)) + rest
 
 
 def _units(profile: Profile) -> str:
     rows = []
     for unit, counters in profile.units.items():
-        causes = sorted(
-            ((cycles, cause) for cause, cycles in counters.stalls.items() if cycles), reverse=True
-        )
+        causes = sorted(((cycles, cause) for cause, cycles in counters.stalls.items() if cycles), reverse=True)
         text = ", ".join(f"{cause} {cycles:,}" for cycles, cause in causes)
         rows.append((unit, text or "–", f"{counters.busy:,}", _share(counters.busy, profile.cycles)))
     return table(("unit", "stalled cycles by cause", "busy", "share"), rows, left=(0, 1)) if rows else ""

@@ -158,8 +158,7 @@ class Session:
             results.append(self._run_sample(part, costs))
             progress(len(results), samples)
         outputs = {
-            name.name: _join(name.name, [result[name.name] for result in results])
-            for name in executable.outputs
+            name.name: _join(name.name, [result[name.name] for result in results]) for name in executable.outputs
         }
         self._profile = self._measure(costs, samples, time.perf_counter() - start)
         return outputs
@@ -205,9 +204,7 @@ class Session:
                 del tensors[name]
         # An output that is an input unchanged must not alias the caller's array.
         return {
-            signature.name: tensors[signature.name].copy()
-            if signature.name in inputs
-            else tensors[signature.name]
+            signature.name: tensors[signature.name].copy() if signature.name in inputs else tensors[signature.name]
             for signature in self.executable.outputs
         }
 
@@ -225,9 +222,7 @@ class Session:
             wall_seconds=wall_seconds / samples,
             transfers=costs.transfers // samples,
             transfer_bytes=costs.transfer_bytes // samples,
-            regions=tuple(
-                RegionProfile(step.region, step.result) for step in regions if step.result is not None
-            ),
+            regions=tuple(RegionProfile(step.region, step.result) for step in regions if step.result is not None),
             host=tuple(HostProfile(step.program.graph.name, step.seconds / samples) for step in hosts),
         )
 
@@ -265,6 +260,4 @@ def _join(name: str, results: list[Array]) -> Array:
     try:
         return np.concatenate(results) if results[0].ndim else np.stack(results)
     except ValueError as error:
-        raise SessionError(
-            f"output {name!r} has another shape for each sample: run them one by one"
-        ) from error
+        raise SessionError(f"output {name!r} has another shape for each sample: run them one by one") from error

@@ -41,9 +41,7 @@ def _check_signatures(role: str, signatures: tuple[TensorSignature, ...]) -> Non
     _check_names(f"the model's {role}s", (signature.name for signature in signatures))
     for signature in signatures:
         if signature.dtype not in SIGNATURE_DTYPES:
-            raise ExecutableError(
-                f"model {role} {signature.name!r} has the unknown data type {signature.dtype!r}"
-            )
+            raise ExecutableError(f"model {role} {signature.name!r} has the unknown data type {signature.dtype!r}")
 
 
 def _check_names(where: str, names: Iterable[str]) -> None:
@@ -82,9 +80,7 @@ def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
     if binding.dtype not in DEVICE_DTYPES:
         raise ExecutableError(f"{where}: data type {binding.dtype!r} cannot cross to the device")
     if min(binding.shape, default=0) < 0 or math.prod(binding.shape) != binding.layout.elements:
-        raise ExecutableError(
-            f"{where}: shape {binding.shape} does not fit its layout view {binding.layout.view}"
-        )
+        raise ExecutableError(f"{where}: shape {binding.shape} does not fit its layout view {binding.layout.view}")
     if binding.register != REGISTER_IO:
         raise ExecutableError(f"{where}: bound to register {binding.register}, not to the input/output area")
     if binding.offset < 0 or binding.offset + binding.layout.nbytes > io_bytes:
@@ -95,9 +91,7 @@ def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
 
 
 def _check_disjoint(where: str, bindings: tuple[TensorBinding, ...]) -> None:
-    ordered = sorted(
-        (binding for binding in bindings if binding.layout.nbytes), key=lambda binding: binding.offset
-    )
+    ordered = sorted((binding for binding in bindings if binding.layout.nbytes), key=lambda binding: binding.offset)
     for before, after in itertools.pairwise(ordered):
         if before.offset + before.layout.nbytes > after.offset:
             raise ExecutableError(f"{where}: inputs {before.name!r} and {after.name!r} overlap")
@@ -146,9 +140,7 @@ def _check_steps(executable: Executable) -> None:
     for position, step in enumerate(executable.steps):
         key = (step.kind, step.index)
         if key not in expected:
-            raise ExecutableError(
-                f"step {position} refers to {step.kind} part {step.index}, which does not exist"
-            )
+            raise ExecutableError(f"step {position} refers to {step.kind} part {step.index}, which does not exist")
         if key in seen:
             raise ExecutableError(f"step {position} runs {step.kind} part {step.index} a second time")
         seen.add(key)

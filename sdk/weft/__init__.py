@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from weft.api import verify
 from weft.frontend import Model, load
-from weft.program import Program, compile  # noqa: A004 - weft.compile is the public name
+from weft.program import Program, compile
 from weft.quantize import quantize
 from weft_runtime import Session
 from weft_sim.machine import MachineConfig, machine

@@ -114,9 +114,7 @@ def _batch(given: tuple[TensorSignature, ...], bound: tuple[TensorSignature, ...
     return 1
 
 
-def _reports(
-    graph: Graph, placement: Placement, parts: list[_Part], config: MachineConfig
-) -> tuple[NodeReport, ...]:
+def _reports(graph: Graph, placement: Placement, parts: list[_Part], config: MachineConfig) -> tuple[NodeReport, ...]:
     """One report per node of the integer graph, in graph order."""
     operators = {name: operator for operator in placement.operators for name in operator.nodes}
     regions: dict[str, tuple[str, RegionEstimate]] = {}
@@ -129,11 +127,7 @@ def _reports(
         macs, operator = node_macs(graph, node), operators.get(node.name)
         if operator is None:
             absorbed = node.name not in kept
-            reason = (
-                "absorbed by its readers on the accelerator"
-                if absorbed
-                else placement.reasons.get(node.name, "")
-            )
+            reason = "absorbed by its readers on the accelerator" if absorbed else placement.reasons.get(node.name, "")
             device = config.name if absorbed else "host"
             reports.append(NodeReport(node.name, node.op_type, device, reason, "", 0, macs))
             continue

@@ -44,9 +44,7 @@ class _OneLineError(WeftError):
     line."""
 
     def __init__(self, message: str) -> None:
-        printable = "".join(
-            char if char.isprintable() else repr(char)[1:-1] for char in message[:MESSAGE_LIMIT]
-        )
+        printable = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message[:MESSAGE_LIMIT])
         super().__init__(printable)
 
 

@@ -46,8 +46,8 @@ class Program:
         host = [f"{node.op} {node.name!r}: {node.reason}" for node in self.nodes if node.device == "host"]
         lines = [
             f"{machine.name}: {cycles:,} cycles estimated, {use:.1%} of peak",
-            f"{facts['offloaded_nodes']} of {facts['nodes']} nodes and {facts['offloaded_macs']:,} of {facts['macs']:,} "
-            f"multiply-accumulates on the accelerator, in {facts['regions']} region(s)",
+            f"{facts['offloaded_nodes']} of {facts['nodes']} nodes and {facts['offloaded_macs']:,} of "
+            f"{facts['macs']:,} multiply-accumulates on the accelerator, in {facts['regions']} region(s)",
             f"{facts['instructions']:,} instructions, {facts['dram_bytes']:,} bytes of DRAM",
             *(f"inexact: {line}" for line in self.executable.inexact),
             *(f"host: {line}" for line in host),
@@ -55,7 +55,7 @@ class Program:
         return "\n".join(lines)
 
 
-def compile(  # noqa: A001 - weft.compile is the public name
+def compile(
     model: Model,
     target: str | MachineConfig = "weft-16",
     *,

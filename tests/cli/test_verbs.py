@@ -67,9 +67,7 @@ def test_run_an_artifact(weft: Callable, artifact: Path, tmp_path: Path) -> None
     inputs = {name: generator.integers(-128, 128, (2, 3, 5, 4)).astype(np.int8) for name in ("a", "b")}
     np.savez(tmp_path / "in.npz", **inputs)
     outputs = tmp_path / "out.npz"
-    answer = weft(
-        "run", artifact, "--device", "golden", "--input", tmp_path / "in.npz", "--output", outputs, "--json"
-    )
+    answer = weft("run", artifact, "--device", "golden", "--input", tmp_path / "in.npz", "--output", outputs, "--json")
     assert answer.status == 0 and not answer.err
     assert answer.data.keys() >= RUN_KEYS
     assert (answer.data["samples"], answer.data["inputs"], answer.data["device"]) == (2, "given", "golden")
@@ -184,9 +182,7 @@ def test_targets(weft: Callable) -> None:
     assert "vta-16" in weft("targets").out
 
 
-def test_benchmarks_are_found_by_name_and_given_their_options(
-    weft: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_benchmarks_are_found_by_name_and_given_their_options(weft: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = Benchmark("echo", "says what it was told", lambda size="1": {"size": int(size), "rate": 2.5})
     monkeypatch.setitem(BENCHMARKS, "echo", benchmark)
     assert weft("bench", "echo", "--set", "size=7", "--json").data == {

@@ -13,8 +13,25 @@ from weft_sim.errors import InstructionError
 from weft_sim.golden import GoldenMachine
 from weft_sim.hazards import own_operand_overwritten
 from weft_sim.isa import (
-    TOKEN_LIMIT, Condition, Destination, Fill, Halt, Instruction, Jump, Load, MachineState, Matmul, Operation, Reduction,
-    Register, Source, Space, Store, Table, Unit, Vector,
+    TOKEN_LIMIT,
+    Condition,
+    Destination,
+    Fill,
+    Halt,
+    Instruction,
+    Jump,
+    Load,
+    MachineState,
+    Matmul,
+    Operation,
+    Reduction,
+    Register,
+    Source,
+    Space,
+    Store,
+    Table,
+    Unit,
+    Vector,
 )  # fmt: skip
 from weft_sim.isa.program import encode_program
 from weft_sim.isa.tokens import TokenLedger
@@ -61,7 +78,7 @@ def _ordered(program: Sequence[Instruction]) -> list[set[int]]:
         for source in Unit:
             if item.wait >> source & 1:
                 given = queues[source, item.UNIT].pop(0)
-                mine |= {i for i in range(given + 1) if program[i].UNIT == source} | known[given]
+                mine |= {i for i in range(given + 1) if source == program[i].UNIT} | known[given]
         known.append(mine)
         for target in Unit:
             if item.signal >> target & 1:
@@ -85,8 +102,8 @@ def _without(program: Sequence[Instruction], rng: np.random.Generator) -> list[I
     """The program without one of its token pairs."""
     channels = {(u, v) for item in program for u in [item.UNIT] for v in Unit if item.signal >> v & 1}
     source, target = sorted(channels)[int(rng.integers(len(channels)))]
-    signals = [i for i, item in enumerate(program) if item.UNIT == source and item.signal >> target & 1]
-    waits = [i for i, item in enumerate(program) if item.UNIT == target and item.wait >> source & 1]
+    signals = [i for i, item in enumerate(program) if source == item.UNIT and item.signal >> target & 1]
+    waits = [i for i, item in enumerate(program) if target == item.UNIT and item.wait >> source & 1]
     which = int(rng.integers(len(signals)))
     changed = list(program)
     item = changed[signals[which]]
@@ -255,7 +272,8 @@ def test_mailboxes_tables_and_unknown_registers() -> None:
     program = synchronize(CONFIG, [write, read, Load(register=4), Store(register=1)], REGISTERS)
     assert [item.wait for item in program] == [0, 1 << Unit.VPU, 0, 1 << Unit.LOAD]  # register 4 may be anything
     assert check(CONFIG, program, REGISTERS, DRAM) == []
-    assert len(check(CONFIG, [*program[:3], Store(register=1)], REGISTERS, DRAM)) == 1
+    races = check(CONFIG, [*program[:3], Store(register=1, scratchpad=99)], REGISTERS, DRAM)
+    assert [(r.first, r.second, r.space) for r in races] == [(2, 3, Space.DRAM)]
     assert check(CONFIG, [Table(slot=1), Vector(table=2, d=200)], REGISTERS, DRAM) == []  # the VPU keeps its order
 
 

@@ -9,7 +9,18 @@ import pytest
 
 from weft_sim import golden
 from weft_sim.isa import (
-    NO_MAILBOX, NO_REGISTER, Condition, Fill, Halt, Instruction, Jump, Load, MachineState, Register, Store, Unit,
+    NO_MAILBOX,
+    NO_REGISTER,
+    Condition,
+    Fill,
+    Halt,
+    Instruction,
+    Jump,
+    Load,
+    MachineState,
+    Register,
+    Store,
+    Unit,
 )  # fmt: skip
 from weft_sim.isa.program import encode_program
 from weft_sim.machine import machine

@@ -7,8 +7,28 @@ from dataclasses import replace
 import pytest
 
 from weft_sim.isa import (
-    MAILBOXES, MAX_WORK, OPCODES, REGISTERS, TABLE_SLOTS, TOKEN_LIMIT, Destination, Fill, Halt, Instruction, Jump, Load,
-    Matmul, MatmulMode, Operation, Reduction, Register, Source, Store, Table, Vector, WeightOrder,
+    MAILBOXES,
+    MAX_WORK,
+    OPCODES,
+    REGISTERS,
+    TABLE_SLOTS,
+    TOKEN_LIMIT,
+    Destination,
+    Fill,
+    Halt,
+    Instruction,
+    Jump,
+    Load,
+    Matmul,
+    MatmulMode,
+    Operation,
+    Reduction,
+    Register,
+    Source,
+    Store,
+    Table,
+    Vector,
+    WeightOrder,
 )  # fmt: skip
 from weft_sim.isa.architecture import FaultCause, Unit
 from weft_sim.isa.field import EnumField

@@ -1,4 +1,4 @@
-"""Real models on real inputs: every bit as ONNX Runtime, on the simulator; golden and simulator leave the same memory."""
+"""Real models on real inputs: every bit as ONNX Runtime; golden model and simulator leave the same memory."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ CASES = {
         "mlperf_resnet8/pretrainedResnet_quant.tf2onnx.onnx", raw("cfu_imgc", "input_1_int8", (32, 32, 3)), cifar_labels
     ),
     "resnet8_float": Case(
-        "mlperf_resnet8/pretrainedResnet.tf2onnx.onnx", raw("cfu_imgc", "input_1", (32, 32, 3), offset=128), cifar_labels
+        "mlperf_resnet8/pretrainedResnet.tf2onnx.onnx",
+        raw("cfu_imgc", "input_1", (32, 32, 3), offset=128),
+        cifar_labels,
     ),
     "kws_int8": Case("mlperf_kws/kws_ref_model.tf2onnx.onnx", raw("cfu_kws", "input_1", (49, 10, 1)), kws_labels),
     "vww_int8": Case("mlperf_vww/vww_96_int8.tf2onnx.onnx", raw("cfu_vww", "input_1_int8", (96, 96, 3))),
@@ -136,13 +138,16 @@ def test_top_1_equals_onnx_runtime(name: str, shared_models: Path, shared_inputs
     with Session(compile_model(prepared.model), device="sim") as session:
         (answers,) = session.run(inputs).values()
     reference = reference_session(integerize(normalize(prepared.model)))
-    wanted = np.concatenate([reference.run(None, {k: v[i : i + 1] for k, v in inputs.items()})[0] for i in range(len(labels))])
+    wanted = np.concatenate(
+        [reference.run(None, {k: v[i : i + 1] for k, v in inputs.items()})[0] for i in range(len(labels))]
+    )
     np.testing.assert_array_equal(answers.argmax(axis=1), wanted.argmax(axis=1))
     right = float((answers.argmax(axis=1) == labels).mean())
     if original.is_quantized:
         assert right >= 0.9
         return
     session_float = default_session(original)
-    floats = np.concatenate([session_float.run(None, {k: v[i : i + 1] for k, v in inputs.items()})[0] for i in range(len(labels))])
+    floats = np.concatenate(
+        [session_float.run(None, {k: v[i : i + 1] for k, v in inputs.items()})[0] for i in range(len(labels))]
+    )
     assert right >= float((floats.argmax(axis=1) == labels).mean()) - 0.005
-

@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 if "sample_program" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        "sample_program", Path(__file__).with_name("sample_program.py")
-    )
+    _spec = importlib.util.spec_from_file_location("sample_program", Path(__file__).with_name("sample_program.py"))
     assert _spec is not None and _spec.loader is not None
     _module = importlib.util.module_from_spec(_spec)
     sys.modules["sample_program"] = _module

@@ -44,9 +44,7 @@ WAIT_STORE, WAIT_VPU, WAIT_LOAD = 1 << Unit.STORE, 1 << Unit.VPU, 1 << Unit.LOAD
 BIAS = 3
 
 
-def add_region(
-    config: MachineConfig, shape: tuple[int, int, int, int], pads: tuple[int, int, int, int]
-) -> Region:
+def add_region(config: MachineConfig, shape: tuple[int, int, int, int], pads: tuple[int, int, int, int]) -> Region:
     """`sum` = saturate8(a + b + BIAS): loads both, stores a + b to the workspace, loads it back, adds a
     constant."""
     lanes = config.lanes
@@ -158,9 +156,7 @@ class TimedDevice(GoldenDevice):
         events["start"] = events["issue"] + 2
         events["end"] = events["issue"] + self.CYCLES_EACH
         units = {
-            unit.name.lower(): UnitCounters(
-                int((events["unit"] == unit).sum()) * self.CYCLES_EACH, {"token": 5}
-            )
+            unit.name.lower(): UnitCounters(int((events["unit"] == unit).sum()) * self.CYCLES_EACH, {"token": 5})
             for unit in Unit
         }
         cycles = instruction_count * self.CYCLES_EACH + 1

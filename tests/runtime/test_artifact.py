@@ -67,9 +67,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 def test_host_only_and_empty_models(tmp_path: Path) -> None:
     full = adder()
     signature = TensorSignature("sum", "int8", full.inputs[0].shape)
-    host_only = replace(
-        full, regions=(), steps=(Step("host", 0),), inputs=(signature,), outputs=full.outputs[:1]
-    )
+    host_only = replace(full, regions=(), steps=(Step("host", 0),), inputs=(signature,), outputs=full.outputs[:1])
     nothing = replace(host_only, host_graphs=(), steps=(), outputs=(signature,))
     for executable in (host_only, nothing):
         artifact.save(executable, tmp_path / "model.weft")
@@ -99,9 +97,7 @@ def test_every_truncation_and_any_appended_byte_is_refused(data: bytes, tmp_path
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.booleans())
-def test_random_bytes_are_refused(
-    tmp_path_factory: pytest.TempPathFactory, noise: bytes, with_magic: bool
-) -> None:
+def test_random_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, noise: bytes, with_magic: bool) -> None:
     path = tmp_path_factory.mktemp("noise") / "noise.weft"
     refused(artifact.MAGIC + noise if with_magic else noise, path)
 
@@ -274,9 +270,7 @@ def test_executables_that_contradict_themselves_are_neither_saved_nor_loaded(tmp
     ]
     binding = replace(region.outputs[0], layout=Layout((1, 60, 1, 1), 16), shape=(60,))
     second = replace(region, name="second", inputs=(replace(region.inputs[0], name="sum"),), outputs=())
-    chain = replace(
-        good, regions=(replace(region, outputs=(binding,)), second), steps=(*good.steps, Step("device", 1))
-    )
+    chain = replace(good, regions=(replace(region, outputs=(binding,)), second), steps=(*good.steps, Step("device", 1)))
     cases.append((chain, r"is made as int8 \(60,\)"))
     for executable, message in cases:
         with pytest.raises(ExecutableError, match=message):

@@ -71,9 +71,7 @@ def test_unpack_ignores_pads_and_takes_any_shape_of_as_many_elements() -> None:
 def test_strided_arrays_and_scalars() -> None:
     array = np.arange(24, dtype=np.int8).reshape(2, 3, 4)
     layout = Layout((1, 4, 2, 3), 3)
-    np.testing.assert_array_equal(
-        pack(array.transpose(2, 0, 1), layout), pack(array.transpose(2, 0, 1).copy(), layout)
-    )
+    np.testing.assert_array_equal(pack(array.transpose(2, 0, 1), layout), pack(array.transpose(2, 0, 1).copy(), layout))
     scalar = Layout((1, 1, 1, 1), 16)
     assert unpack(pack(np.array(-5, np.int8), scalar), scalar, (), "int8") == -5
 

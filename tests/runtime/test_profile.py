@@ -94,9 +94,7 @@ def test_node_shares_add_up_to_the_region(profile: Profile) -> None:
 def test_a_cycle_is_charged_to_the_oldest_unfinished_instruction() -> None:
     """A prefetch for B that ends inside A costs B nothing; what B needs after A's end does."""
     region = replace(adder().regions[0], sources=("A", "B", "A", "B"), name="overlap")
-    events = np.array(
-        [(0, 1, 0, 0, 40), (1, 1, 1, 2, 30), (2, 3, 2, 5, 100), (3, 3, 3, 90, 125)], EVENT_DTYPE
-    )
+    events = np.array([(0, 1, 0, 0, 40), (1, 1, 1, 2, 30), (2, 3, 2, 5, 100), (3, 3, 3, 90, 125)], EVENT_DTYPE)
     result = RunResult("done", None, 130, 4, events=events)
     nodes = {node.name: node for node in RegionProfile(region, result).nodes}
     assert {name: node.cycles for name, node in nodes.items()} == {"A": 100, "B": 25, LAUNCH: 5}

@@ -46,9 +46,7 @@ def made_up(events: list[tuple[int, ...]], cycles: int, regions: int = 1, name: 
 
 
 def slices(profile: Profile) -> list[dict[str, Any]]:
-    return [
-        event for event in trace_events(profile) if event["ph"] == "X" and event["tid"] and event["pid"] == 1
-    ]
+    return [event for event in trace_events(profile) if event["ph"] == "X" and event["tid"] and event["pid"] == 1]
 
 
 def test_trace_has_a_named_lane_per_unit_and_nodes_on_slices(profile: Profile, tmp_path: Path) -> None:
@@ -56,9 +54,7 @@ def test_trace_has_a_named_lane_per_unit_and_nodes_on_slices(profile: Profile, t
     document = json.loads((tmp_path / "trace.json").read_text())
     events = document["traceEvents"]
     lanes = {
-        event["args"]["name"]: event["tid"]
-        for event in events
-        if event["name"] == "thread_name" and event["pid"] == 1
+        event["args"]["name"]: event["tid"] for event in events if event["name"] == "thread_name" and event["pid"] == 1
     }
     assert set(lanes) == {"regions", *(unit.name.lower() for unit in Unit)}
     assert len(set(lanes.values())) == len(lanes)

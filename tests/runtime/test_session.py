@@ -33,9 +33,7 @@ from weft_sim.machine import PRESETS, machine
 from weft_sim.result import RunOptions
 
 
-def random_inputs(
-    samples: int = 1, shape: tuple[int, ...] = (3, 5, 4), seed: int = 0
-) -> dict[str, np.ndarray]:
+def random_inputs(samples: int = 1, shape: tuple[int, ...] = (3, 5, 4), seed: int = 0) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
     return {name: generator.integers(-128, 128, (samples, *shape)).astype(np.int8) for name in ("a", "b")}
 
@@ -75,9 +73,7 @@ def test_golden_and_sim_leave_the_same_memory_and_only_sim_has_time() -> None:
 def test_a_session_without_its_simulator_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "weft_sim.simulator", None)
     monkeypatch.delattr("weft_sim.simulator", raising=False)
-    with pytest.raises(
-        DeviceUnavailableError, match=r"'sim' is not available.*use device 'golden'"
-    ) as caught:
+    with pytest.raises(DeviceUnavailableError, match=r"'sim' is not available.*use device 'golden'") as caught:
         Session(adder())
     assert "\n" not in str(caught.value)
 
@@ -111,9 +107,7 @@ def test_samples_run_in_turn(batch: int) -> None:
 
 def test_an_input_of_unknown_rank_is_shared_by_all_samples() -> None:
     signatures = (TensorSignature("x", "int8", ("batch", 2)), TensorSignature("any", "float32", ("...",)))
-    executable = replace(
-        adder(), regions=(), host_graphs=(), steps=(), inputs=signatures, outputs=(signatures[0],)
-    )
+    executable = replace(adder(), regions=(), host_graphs=(), steps=(), inputs=signatures, outputs=(signatures[0],))
     x = np.arange(6, dtype=np.int8).reshape(3, 2)
     with Session(executable, device="golden") as session:
         outputs = session.run({"x": x, "any": np.zeros((5, 4, 3), np.float32)})
@@ -167,9 +161,7 @@ def test_a_fixed_leading_axis_counts_samples_too_and_scalars_are_shared() -> Non
         ({"a": "text"}, "input 'a' must be int8"),
     ],
 )
-def test_wrong_inputs_name_the_input_and_leave_the_session_usable(
-    change: dict[str, Any], message: str
-) -> None:
+def test_wrong_inputs_name_the_input_and_leave_the_session_usable(change: dict[str, Any], message: str) -> None:
     inputs = random_inputs()
     wrong = {name: value for name, value in {**inputs, **change}.items() if value is not None}
     with Session(adder(), device="golden") as session:
@@ -207,9 +199,7 @@ def test_repeated_runs_leak_nothing() -> None:
 
 def test_an_output_that_is_an_input_is_a_copy() -> None:
     signature = TensorSignature("x", "int8", ("batch", 2))
-    executable = replace(
-        adder(), regions=(), host_graphs=(), steps=(), inputs=(signature,), outputs=(signature,)
-    )
+    executable = replace(adder(), regions=(), host_graphs=(), steps=(), inputs=(signature,), outputs=(signature,))
     x = np.ones((3, 2), np.int8)
     with Session(executable, device="golden") as session:
         outputs = session.run({"x": x})
@@ -281,13 +271,9 @@ def test_inconsistent_executables_and_missing_files_do_not_open(tmp_path: Path) 
 
 
 def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        DeviceUnavailableError, match="unknown device 'fpga'; known devices: golden, sim, rtl"
-    ):
+    with pytest.raises(DeviceUnavailableError, match="unknown device 'fpga'; known devices: golden, sim, rtl"):
         Session(adder(), device="fpga")
-    with pytest.raises(
-        DeviceUnavailableError, match=r"'rtl' is not available in this build.*use 'sim' or 'golden'"
-    ):
+    with pytest.raises(DeviceUnavailableError, match=r"'rtl' is not available in this build.*use 'sim' or 'golden'"):
         Session(adder(), device="rtl")
     monkeypatch.setitem(devices._factories, "timed", TimedDevice)
     assert "timed" in devices.device_names()

@@ -75,7 +75,8 @@ class Load(Transfer, opcode=4, mnemonic="LOAD", unit=Unit.LOAD):
 
     DRAM address: registers[register] + offset + Σ dram_stride_i·digit_i; scratchpad address: scratchpad +
     Σ scratchpad_stride_i·digit_i, all in bytes, loop 0 outermost. Strides smaller than the run make
-    overlapping rows (im2col); a run may start and end at any byte.
+    overlapping rows (im2col); a run may start and end at any byte. Where runs overlap in the destination, the
+    later one's bytes stay.
     """
 
     __slots__ = ()

@@ -40,15 +40,11 @@ def load_arrays(path: str | os.PathLike[str]) -> Arrays:
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            raise InputError(
-                f"{path}: a single array; give an .npz file with one array per model input, by name"
-            )
+            raise InputError(f"{path}: a single array; give an .npz file with one array per model input, by name")
         with loaded:
             return {name: loaded[name] for name in loaded.files}
     except UNREADABLE as error:
-        reason = (
-            error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-        )
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise InputError(f"{path}: cannot read the arrays: {reason[:200]}") from error
 
 

@@ -36,8 +36,7 @@ def compare(expected: Array, actual: Array, scale: float | None) -> Difference:
     """
     if expected.dtype != actual.dtype or expected.shape != actual.shape:
         raise ValueError(
-            f"{actual.dtype} {list(actual.shape)} cannot be compared "
-            f"with {expected.dtype} {list(expected.shape)}"
+            f"{actual.dtype} {list(actual.shape)} cannot be compared with {expected.dtype} {list(expected.shape)}"
         )
     if expected.dtype.kind == "f":
         return _compare_floats(expected, actual, scale)

@@ -19,9 +19,7 @@ def work(folder: Path) -> None:
     """Run every sample of inputs.npz."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     inputs = [value.name for value in session.get_inputs()]
     outputs: dict[str, Any] = {}

@@ -35,9 +35,7 @@ def resolve_target(target: Target) -> MachineConfig:
         reason = error.strerror if isinstance(error, OSError) else error
         raise MachineError(f"{target}: cannot read the machine configuration: {reason}") from error
     if not isinstance(values, dict):
-        raise MachineError(
-            f"{target}: a machine configuration is a JSON object with the fields of MachineConfig"
-        )
+        raise MachineError(f"{target}: a machine configuration is a JSON object with the fields of MachineConfig")
     try:
         return MachineConfig.from_dict(values)
     except MachineError as error:

@@ -31,8 +31,6 @@ def _simulator(target: str = "weft-16", repeats: str = "3", size: str = "224") -
 
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
-    for each in (
-        Benchmark("simulator", "speed of the simulator on the convolutions of ResNet-18", _simulator),
-    )
+    for each in (Benchmark("simulator", "speed of the simulator on the convolutions of ResNet-18", _simulator),)
 }
 """Every benchmark by its name."""

@@ -128,9 +128,7 @@ class QdqBuilder:
         return f"{kind}_{self.count}"
 
     def _node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
-        self.nodes.append(
-            helper.make_node(op, inputs, [output], name=f"{op}_{len(self.nodes)}", **attributes)
-        )
+        self.nodes.append(helper.make_node(op, inputs, [output], name=f"{op}_{len(self.nodes)}", **attributes))
 
     def _constant(self, value: npt.NDArray[np.generic]) -> str:
         name = self._name("constant")

@@ -59,17 +59,11 @@ def _loaded(executable: Executable) -> tuple[npt.NDArray[np.uint8], Callable[[Ru
     plan = plan_memory(executable)
     (placed,) = plan.regions
     dram = np.random.default_rng(0).integers(0, 256, plan.dram_bytes, np.uint8)
-    dram[placed.program : placed.program + len(region.instructions)] = np.frombuffer(
-        region.instructions, np.uint8
-    )
-    dram[placed.constants : placed.constants + len(region.constants)] = np.frombuffer(
-        region.constants, np.uint8
-    )
+    dram[placed.program : placed.program + len(region.instructions)] = np.frombuffer(region.instructions, np.uint8)
+    dram[placed.constants : placed.constants + len(region.constants)] = np.frombuffer(region.constants, np.uint8)
 
     def launch(options: RunOptions) -> RunResult:
-        return simulator.run(
-            executable.machine, dram, placed.program, len(region.sources), placed.registers, options
-        )
+        return simulator.run(executable.machine, dram, placed.program, len(region.sources), placed.registers, options)
 
     return dram, launch
 

@@ -19,9 +19,7 @@ __all__ = ["bench_command"]
 
 
 def bench_command(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The benchmark; without it, list them.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The benchmark; without it, list them.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the benchmark; repeatable."),

@@ -42,9 +42,7 @@ def check_command(
 
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
-        executable = open_program(
-            program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages
-        )
+        executable = open_program(program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
         report = check(executable, stages)
     answer(report.to_dict(), json, lambda console: _render(console, report))
     if report.findings:
@@ -55,7 +53,5 @@ def check_command(
 def _render(console: Console, report: CheckReport) -> None:
     for finding in report.findings:
         console.print(finding, markup=False)
-    verdict = (
-        f"{len(report.findings)} findings" if report.findings else "all conflicting accesses are ordered"
-    )
+    verdict = f"{len(report.findings)} findings" if report.findings else "all conflicting accesses are ordered"
     console.print(f"{report.regions} regions, {report.instructions:,} instructions: {verdict}")

@@ -26,9 +26,7 @@ __all__ = ["compile_command"]
 
 def compile_command(
     model: ModelArgument,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT.weft", help="The artifact to write.")
-    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.weft", help="The artifact to write.")],
     target: TargetOption = None,
     calibration: CalibrationOption = None,
     shape: ShapeOption = None,

@@ -36,9 +36,7 @@ def disasm_command(
 
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
-        executable = open_program(
-            program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages
-        )
+        executable = open_program(program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
         listings = disassembly(executable)
 
     def render(console: Console) -> None:

@@ -40,9 +40,7 @@ def explain_command(
 
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
-        executable = open_program(
-            program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages
-        )
+        executable = open_program(program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
     data = explain(executable)
     answer(data, json, lambda console: _render(console, data))
 
@@ -55,7 +53,5 @@ def _render(console: Console, data: dict[str, Any]) -> None:
     table.add_column("why", overflow="fold")
     for node in data["nodes"]:
         cycles = f"{node['estimated_cycles']:,}" if node["device"] != "host" else ""
-        table.add_row(
-            *map(escape, (node["name"], node["op"], node["device"], node["region"], cycles, node["reason"]))
-        )
+        table.add_row(*map(escape, (node["name"], node["op"], node["device"], node["region"], cycles, node["reason"])))
     console.print(table)

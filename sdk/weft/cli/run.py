@@ -24,9 +24,7 @@ __all__ = ["run_command"]
 
 
 def run_command(
-    program: Annotated[
-        Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help="ONNX model or artifact (.weft).")
-    ],
+    program: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help="ONNX model or artifact (.weft).")],
     device: DeviceOption = "sim",
     target: TargetOption = None,
     inputs: InputOption = None,
@@ -37,9 +35,7 @@ def run_command(
         Path | None,
         typer.Option(metavar="FILE.json", help="Write a Chrome trace, to be opened in ui.perfetto.dev."),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     calibration: CalibrationOption = None,
     shape: ShapeOption = None,
     seed: SeedOption = 0,

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from weft.codegen.context import Context
 from weft.codegen.epilogue import output_clamp, source
 from weft.codegen.exact import reciprocal_for_pairs

@@ -42,9 +42,7 @@ def kernels_are_exact() -> bool:
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     options = plain_options()
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     answer = session.run(None, {"x": np.full((rows, depth), 255, np.uint8)})[0]
     return bool(np.all(answer == np.rint(depth * 255 * 127 / 16384)))
 

@@ -52,11 +52,7 @@ def _inside(location: str, root: Path, where: str) -> Path:
         )
     file = (root / location).resolve()
     if not file.is_relative_to(root):
-        raise ModelError(
-            f"{where} names '{location}', outside the model's folder; move the data beside the model"
-        )
+        raise ModelError(f"{where} names '{location}', outside the model's folder; move the data beside the model")
     if not file.is_file():
-        raise ModelError(
-            f"{where} needs the external file '{location}', which is absent from the model's folder"
-        )
+        raise ModelError(f"{where} needs the external file '{location}', which is absent from the model's folder")
     return file

@@ -115,9 +115,7 @@ class Graph:
         """Makes `name` a constant of this value, new or in place of the old one."""
         self._names.add(name)
         self._arrays.pop(name, None)
-        self.constants[name] = numpy_helper.from_array(
-            np.ascontiguousarray(value).reshape(np.shape(value)), name
-        )
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
 
     def set_type(self, name: str, element_type: int, shape: Iterable[int | None]) -> None:
         """Records a new tensor's type so that later matches need no new shape inference."""
@@ -173,9 +171,7 @@ class Graph:
         # An unused initializer that old exporters list as an input too must not become a real input.
         inputs = [_copy_value(value) for value in graph.input if value.name in self.input_names | used]
         made = {name for node in ordered for name in node.output}
-        types = {
-            name: kind for name, kind in self._types.items() if name in made and name not in self.output_names
-        }
+        types = {name: kind for name, kind in self._types.items() if name in made and name not in self.output_names}
         infos = [onnx.ValueInfoProto(name=name, type=kind) for name, kind in types.items()]
         del graph.node[:], graph.initializer[:], graph.value_info[:], graph.input[:]
         graph.input.extend(inputs)

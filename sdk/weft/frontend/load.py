@@ -63,9 +63,7 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
 def _checked(proto: onnx.ModelProto, path: Path | None, name: str) -> Model:
     where = str(path) if path is not None else name
     if proto.ByteSize() > MAX_MODEL_BYTES:
-        raise ModelError(
-            f"{where}: larger than 2 GiB with its external data, more than ONNX Runtime takes in memory"
-        )
+        raise ModelError(f"{where}: larger than 2 GiB with its external data, more than ONNX Runtime takes in memory")
     validate(proto, where)
     model = Model(proto, path, name)
     # Signatures raise for non-tensor inputs and outputs; asking here puts the error where the file is named.

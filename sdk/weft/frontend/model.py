@@ -9,13 +9,11 @@ from pathlib import Path
 
 import onnx
 from onnx import helper
-from weft_runtime.executable import TensorSignature
 
 from weft.errors import ModelError
+from weft_runtime.executable import TensorSignature
 
-INTEGER_OPERATORS = frozenset(
-    {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
-)
+INTEGER_OPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,7 @@ class Model:
         A DequantizeLinear of constants alone is compressed storage of a float model, not a quantized model.
         """
         constants = {tensor.name for tensor in self.proto.graph.initializer}
-        constants |= {
-            name for node in self.proto.graph.node if node.op_type == "Constant" for name in node.output
-        }
+        constants |= {name for node in self.proto.graph.node if node.op_type == "Constant" for name in node.output}
         for node in self.proto.graph.node:
             if node.op_type == "QuantizeLinear" or node.op_type in INTEGER_OPERATORS:
                 return True
@@ -83,16 +79,14 @@ def axis_key(name: str, axis: int) -> str:
 def _signature(value: onnx.ValueInfoProto, model_name: str) -> TensorSignature:
     if not value.type.HasField("tensor_type"):
         raise ModelError(
-            f"{model_name}: '{value.name}' is not a dense tensor; "
-            "export the model with tensor inputs and outputs"
+            f"{model_name}: '{value.name}' is not a dense tensor; export the model with tensor inputs and outputs"
         )
     tensor = value.type.tensor_type
     try:
         dtype = _dtype_name(tensor.elem_type)
     except KeyError as error:
         raise ModelError(
-            f"{model_name}: '{value.name}' is of the unknown element type {tensor.elem_type}; "
-            "export the model again"
+            f"{model_name}: '{value.name}' is of the unknown element type {tensor.elem_type}; export the model again"
         ) from error
     if not tensor.HasField("shape"):
         return TensorSignature(value.name, dtype, ("...",))

@@ -36,9 +36,7 @@ def default_session(model: Model | onnx.ModelProto) -> onnxruntime.InferenceSess
     return _session(model, options)
 
 
-def _session(
-    model: Model | onnx.ModelProto, options: onnxruntime.SessionOptions
-) -> onnxruntime.InferenceSession:
+def _session(model: Model | onnx.ModelProto, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     name = model.name if isinstance(model, Model) else model.graph.name
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto if isinstance(model, Model) else model)
@@ -46,8 +44,6 @@ def _session(
     # kernels.
     del proto.graph.value_info[:]
     try:
-        return onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except RUNTIME_ERRORS as error:
         raise ModelError(f"{name}: ONNX Runtime refuses the model: {first_line(error)}") from error

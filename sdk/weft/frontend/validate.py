@@ -43,9 +43,7 @@ def validate(proto: onnx.ModelProto, name: str) -> None:
         ValueError,
         RuntimeError,
     ) as error:
-        raise ModelError(
-            f"{name}: breaks ONNX's rules: {first_line(error)}; export the model again"
-        ) from error
+        raise ModelError(f"{name}: breaks ONNX's rules: {first_line(error)}; export the model again") from error
 
 
 def first_line(error: BaseException) -> str:
@@ -96,13 +94,9 @@ def check_tensor(tensor: onnx.TensorProto, name: str, owner: str) -> None:
         else:
             stored, wanted = numpy_helper.to_array(tensor).size, _element_count(tensor)
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"{name}: {owner} cannot be decoded: {first_line(error)}; the file is damaged"
-        ) from error
+        raise ModelError(f"{name}: {owner} cannot be decoded: {first_line(error)}; the file is damaged") from error
     if stored != wanted:
-        raise ModelError(
-            f"{name}: {owner} stores {stored} values or bytes, its shape and type ask for {wanted}"
-        )
+        raise ModelError(f"{name}: {owner} stores {stored} values or bytes, its shape and type ask for {wanted}")
 
 
 def _element_count(tensor: onnx.TensorProto) -> int:
@@ -129,8 +123,7 @@ def _check_header(proto: onnx.ModelProto, name: str) -> None:
         return
     if not OLDEST_OPSET <= version <= newest:
         raise ModelError(
-            f"{name}: operator set {version} is outside {OLDEST_OPSET}..{newest}; "
-            "export with a version in that range"
+            f"{name}: operator set {version} is outside {OLDEST_OPSET}..{newest}; export with a version in that range"
         )
 
 
@@ -139,9 +132,7 @@ def _check_text(proto: onnx.ModelProto, name: str) -> None:
     graphs = list(all_graphs(proto.graph))
     nodes = [node for graph in graphs for node in graph.node] + [n for f in proto.functions for n in f.node]
     values = [value for graph in graphs for value in (*graph.input, *graph.output, *graph.value_info)]
-    texts = [
-        text for node in nodes for text in (node.name, node.op_type, node.domain, *node.input, *node.output)
-    ]
+    texts = [text for node in nodes for text in (node.name, node.op_type, node.domain, *node.input, *node.output)]
     texts += [attribute.name for node in nodes for attribute in node.attribute]
     texts += [tensor.name for graph in graphs for tensor in graph.initializer]
     texts += [entry.domain for entry in proto.opset_import]
@@ -162,9 +153,7 @@ def _check_domains(proto: onnx.ModelProto, name: str) -> None:
             raise ModelError(
                 f"{where} is of the unknown operator domain '{node.domain}'; replace it by standard operators"
             )
-        if node.domain not in imported and not (
-            node.domain in ("", "ai.onnx") and imported & {"", "ai.onnx"}
-        ):
+        if node.domain not in imported and not (node.domain in ("", "ai.onnx") and imported & {"", "ai.onnx"}):
             raise ModelError(f"{where} is of the domain '{node.domain}', which the model does not import")
 
 

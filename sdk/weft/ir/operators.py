@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 __all__ = [
     "AveragePool",
-    "Convolution",
     "BinaryKind",
+    "Convolution",
     "Elementwise",
-    "TableLookup",
     "MaxPool",
     "Operator",
+    "TableLookup",
     "Tensor",
     "View",
 ]

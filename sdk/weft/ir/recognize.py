@@ -32,7 +32,7 @@ PATTERNS: dict[str, Pattern] = {
     "Squeeze": view.match,
     "Unsqueeze": view.match,
 }
-"""Root operator type → matcher, tried first. A matcher raises Refusal with the reason when the node must stay on the host."""
+"""Root operator type → matcher, tried first. A matcher raises Refusal where the node must stay on the host."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from weft_runtime.executable import TensorSignature
 
 from weft.errors import QuantizationError
 from weft.frontend.graph import Array
 from weft.frontend.load import load
 from weft.frontend.model import Model
 from weft.frontend.normalize import NO_SHAPES, normalize
+from weft_runtime.executable import TensorSignature
 
 Samples = Mapping[str, npt.NDArray[np.generic]]
 RANDOM_SAMPLES = 8
@@ -51,9 +51,7 @@ def split_samples(model: Model, calibration: Samples | Iterable[Samples]) -> Ite
             stated = ", ".join(f"'{name}': {count}" for name, count in split.items())
             raise QuantizationError(f"calibration inputs hold different numbers of samples ({stated})")
         for index in range(next(iter(split.values()), 1)):
-            yield {
-                value.name: _sample(value, np.asarray(arrays[value.name]), index) for value in model.inputs
-            }
+            yield {value.name: _sample(value, np.asarray(arrays[value.name]), index) for value in model.inputs}
 
 
 def _check_names(model: Model, arrays: Samples) -> None:
@@ -65,9 +63,7 @@ def _check_names(model: Model, arrays: Samples) -> None:
             f"calibration lacks the model's input '{missing[0]}'; it has: {', '.join(arrays) or 'none'}"
         )
     if unknown:
-        raise QuantizationError(
-            f"calibration has '{unknown[0]}', which is no input; inputs are: {', '.join(wanted)}"
-        )
+        raise QuantizationError(f"calibration has '{unknown[0]}', which is no input; inputs are: {', '.join(wanted)}")
 
 
 def _batch(value: TensorSignature) -> int | None:
@@ -92,12 +88,8 @@ def _count(value: TensorSignature, array: Array) -> int | None:
             f"the model wants {list(value.shape)}, the leading axis times the number of samples"
         )
     dtype = np.dtype(value.dtype)
-    if not (
-        np.can_cast(array.dtype, dtype, "same_kind") or (array.dtype.kind in "iub" and dtype.kind == "f")
-    ):
-        raise QuantizationError(
-            f"calibration input '{value.name}' is {array.dtype}; the model wants {value.dtype}"
-        )
+    if not (np.can_cast(array.dtype, dtype, "same_kind") or (array.dtype.kind in "iub" and dtype.kind == "f")):
+        raise QuantizationError(f"calibration input '{value.name}' is {array.dtype}; the model wants {value.dtype}")
     return None if batch is None else array.shape[0] // max(batch, 1) or 1
 
 

@@ -90,9 +90,7 @@ class Emitter:
             float(values.max(initial=0.0)),
         )
         stored = quantize_activation(values, parameters)
-        self._replace(
-            node, index, stored, np.asarray(parameters.scale), np.asarray(parameters.zero_point), None
-        )
+        self._replace(node, index, stored, np.asarray(parameters.scale), np.asarray(parameters.zero_point), None)
 
     def _quantize_weighted(self, node: onnx.NodeProto) -> None:
         graph = self._graph
@@ -107,9 +105,7 @@ class Emitter:
         source = self._parameters.get(node.input[0])
         axis = _channel_axis(node, weights)
         quantized = quantize_weights(weights, axis, bias, None if source is None else source.scale)
-        self._replace(
-            node, 1, quantized.stored, quantized.scale, np.zeros(quantized.scale.shape, np.int8), axis
-        )
+        self._replace(node, 1, quantized.stored, quantized.scale, np.zeros(quantized.scale.shape, np.int8), axis)
         if bias is not None and source is not None:
             self._quantize_bias(holder, position, bias, source, quantized)
 

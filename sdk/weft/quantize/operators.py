@@ -31,9 +31,7 @@ def is_computing(graph: Graph, node: onnx.NodeProto) -> bool:
     if any(name for name in node.output[1:]) or not _is_float(graph, node.output[0]):
         return False
     operands = node.input[:2] if node.op_type in (*WEIGHTED, *BINARY) else node.input[:1]
-    if not all(_is_float(graph, name) for name in operands) or all(
-        name in graph.constants for name in operands
-    ):
+    if not all(_is_float(graph, name) for name in operands) or all(name in graph.constants for name in operands):
         return False
     return node.op_type not in WEIGHTED or _weights_are_quantizable(graph, node)
 
@@ -45,9 +43,7 @@ def is_moving(graph: Graph, node: onnx.NodeProto) -> bool:
     results = node.output if node.op_type == "Split" else node.output[:1]
     if not all(_is_float(graph, name) for name in results):
         return False
-    if node.op_type != "Split" and any(
-        graph.consumers(name) or name in graph.output_names for name in node.output[1:]
-    ):
+    if node.op_type != "Split" and any(graph.consumers(name) or name in graph.output_names for name in node.output[1:]):
         return False
     if node.op_type == "Resize" and text(node, "mode", "nearest") != "nearest":
         return False

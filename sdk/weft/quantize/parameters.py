@@ -44,9 +44,7 @@ def activation_parameters(low: float, high: float) -> ActivationParameters:
 
 def quantize_activation(values: Array, parameters: ActivationParameters) -> npt.NDArray[np.uint8]:
     """A constant stored like an activation: round half to even, saturated."""
-    steps = np.rint(values.astype(np.float32) / parameters.scale).astype(np.float64) + int(
-        parameters.zero_point
-    )
+    steps = np.rint(values.astype(np.float32) / parameters.scale).astype(np.float64) + int(parameters.zero_point)
     return np.asarray(np.clip(steps, 0, STEPS).astype(np.uint8))
 
 
@@ -75,14 +73,8 @@ def quantize_weights(
         needed = np.abs(bias.astype(np.float64)) / (np.float64(input_scale) * BIAS_LIMIT)
         scale = np.maximum(scale, needed if axis is not None else needed.max())
     scale = np.maximum(scale, LEAST_SCALE).astype(np.float32)
-    aligned = (
-        scale
-        if axis is None
-        else scale.reshape([-1 if index == axis else 1 for index in range(weights.ndim)])
-    )
-    stored = np.clip(np.rint(weights.astype(np.float64) / aligned), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(
-        np.int8
-    )
+    aligned = scale if axis is None else scale.reshape([-1 if index == axis else 1 for index in range(weights.ndim)])
+    stored = np.clip(np.rint(weights.astype(np.float64) / aligned), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
     return WeightParameters(stored, scale.reshape(()) if axis is None else scale)
 
 

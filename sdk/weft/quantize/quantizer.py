@@ -80,9 +80,7 @@ def quantize(
     return InferShapes().run(Emitter(graph, plan, parameters).emit())
 
 
-def _without_endless(
-    graph: Graph, plan: Plan, exclude: frozenset[str], observed: Mapping[str, Range]
-) -> Plan:
+def _without_endless(graph: Graph, plan: Plan, exclude: frozenset[str], observed: Mapping[str, Range]) -> Plan:
     """The plan without the nodes that touch a tensor without a range, such as an attention mask of minus
     infinity."""
     while any(name not in observed for name in plan.activations):
@@ -113,6 +111,4 @@ def _check_excluded(graph: Graph, exclude: Collection[str]) -> None:
     known = {node.name for node in graph.nodes}
     unknown = sorted(set(exclude) - known)
     if unknown:
-        raise QuantizationError(
-            f"'{unknown[0]}' is to be excluded from quantization, but the model has no such node"
-        )
+        raise QuantizationError(f"'{unknown[0]}' is to be excluded from quantization, but the model has no such node")

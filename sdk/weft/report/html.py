@@ -40,9 +40,7 @@ def render_html(profile: Profile, title: str = "Weft run", nodes: tuple[NodeRepo
 def _data(profile: Profile, title: str, nodes: tuple[NodeReport, ...]) -> dict[str, Any]:
     timeline = timeline_of(profile)
     names: dict[str, int] = {}
-    units = {
-        unit: [_row(each, names) for each in slices] for unit, slices in timeline.units.items() if slices
-    }
+    units = {unit: [_row(each, names) for each in slices] for unit, slices in timeline.units.items() if slices}
     return {
         "title": title,
         "totals": profile.to_dict(),
@@ -56,13 +54,10 @@ def _data(profile: Profile, title: str, nodes: tuple[NodeReport, ...]) -> dict[s
             for node in profile.nodes
         ],
         "counters": {
-            unit: {"busy": counters.busy, "stalls": dict(counters.stalls)}
-            for unit, counters in profile.units.items()
+            unit: {"busy": counters.busy, "stalls": dict(counters.stalls)} for unit, counters in profile.units.items()
         },
         "host": [{"name": each.name, "seconds": each.seconds} for each in profile.host],
-        "nodes": [
-            {"name": node.name, "op": node.op, "device": node.device, "reason": node.reason} for node in nodes
-        ],
+        "nodes": [{"name": node.name, "op": node.op, "device": node.device, "reason": node.reason} for node in nodes],
     }
 
 

@@ -89,9 +89,7 @@ def _slices(region: Region, events: npt.NDArray[Any], unit: Unit, offset: int) -
     ends = np.maximum.accumulate(own["end"])
     shown = np.minimum(np.maximum(own["start"], np.append(own["start"][:1], ends[:-1])), own["end"])
     opcodes = {index: _mnemonic(region, index) for index in np.unique(own["index"]).tolist()}
-    times = zip(
-        own["issue"].tolist(), own["start"].tolist(), own["end"].tolist(), shown.tolist(), strict=True
-    )
+    times = zip(own["issue"].tolist(), own["start"].tolist(), own["end"].tolist(), shown.tolist(), strict=True)
     return [
         Slice(
             unit.name.lower(),

@@ -38,11 +38,7 @@ def trace_events(profile: Profile) -> list[Event]:
     """The trace as a list of events: metadata first, then regions, then each unit's instructions in order."""
     timeline = timeline_of(profile)
     clock = profile.machine.clock_mhz
-    events = [
-        _metadata(
-            "process_name", DEVICE, REGION_LANE, f"{profile.machine.name} ({profile.device}, {clock} MHz)"
-        )
-    ]
+    events = [_metadata("process_name", DEVICE, REGION_LANE, f"{profile.machine.name} ({profile.device}, {clock} MHz)")]
     events += _lane(DEVICE, REGION_LANE, "regions")
     for unit in Unit:
         events += _lane(DEVICE, unit + 1, unit.name.lower())
@@ -68,9 +64,7 @@ def _lane(process: int, lane: int, name: str) -> list[Event]:
 
 def _region(span: RegionSpan, clock: int) -> Event:
     arguments = {"start_cycle": span.start, "end_cycle": span.end}
-    return _complete(
-        span.name, "region", DEVICE, REGION_LANE, span.start / clock, span.end / clock, arguments
-    )
+    return _complete(span.name, "region", DEVICE, REGION_LANE, span.start / clock, span.end / clock, arguments)
 
 
 def _instruction(each: Slice, clock: int) -> Event:

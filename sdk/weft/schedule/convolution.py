@@ -76,9 +76,7 @@ def best_tile(shape: ConvolutionShape, config: MachineConfig) -> tuple[Convoluti
 
 def _space(shape: ConvolutionShape, areas: Areas, config: MachineConfig) -> Iterator[ConvolutionTile]:
     """Every tile that fits. Reductions are split only where unsplit ones do not fit, columns likewise."""
-    for reduce_blocks in (
-        cuts(shape.reduce_blocks) if shape.mode == ConvolutionMode.DENSE else [shape.reduce_blocks]
-    ):
+    for reduce_blocks in cuts(shape.reduce_blocks) if shape.mode == ConvolutionMode.DENSE else [shape.reduce_blocks]:
         found = False
         for columns in cuts(shape.columns):
             for tile in _with_columns(shape, columns, reduce_blocks, areas, config):
@@ -122,10 +120,7 @@ def _weight_vectors(shape: ConvolutionShape, tile: ConvolutionTile, lanes: int) 
 
 def _fits(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig) -> bool:
     lanes, positions = config.lanes, tile.rows * tile.columns
-    if (
-        positions * tile.out_blocks > areas.accumulator_rows
-        or positions * tile.out_blocks * lanes > areas.output_bytes
-    ):
+    if positions * tile.out_blocks > areas.accumulator_rows or positions * tile.out_blocks * lanes > areas.output_bytes:
         return False
     if tile.out_blocks > areas.parameter_blocks(lanes):
         return False

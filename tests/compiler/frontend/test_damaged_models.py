@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
 from weft.errors import WeftError
 from weft.frontend import integerize, load, normalize
 from weft.quantize import quantize, random_calibration
@@ -21,9 +22,7 @@ REALS = st.sampled_from([0.0, -1.0, 1e30, -1e30, np.nan, np.inf, 1e-40])
 def float_model() -> onnx.ModelProto:
     generator = np.random.default_rng(0)
     nodes = [
-        helper.make_node(
-            "Conv", ["x", "w", "b"], ["a"], auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3]
-        ),
+        helper.make_node("Conv", ["x", "w", "b"], ["a"], auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3]),
         helper.make_node("BatchNormalization", ["a", "g", "g", "g", "v"], ["n"], epsilon=1e-5),
         helper.make_node("Clip", ["n", "low", "high"], ["c"]),
         helper.make_node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),

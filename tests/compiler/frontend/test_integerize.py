@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft.frontend.exact_kernels import unsigned_operands
 from weft.frontend.origins import origins
@@ -31,9 +32,7 @@ class Qdq:
         return self.dequantize(name, scale, np.asarray(zero, dtype))
 
     def weights(self, name, dtype, shape, axis=None, asymmetric=False):
-        values = self.generator.integers(
-            np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True
-        )
+        values = self.generator.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
         self.constants[name] = values
         count = () if axis is None else shape[axis]
         scale = self.generator.uniform(0.001, 0.01, count).astype(np.float32)
@@ -99,12 +98,7 @@ def check(proto, mismatches, tolerance=1):
     assert total > 0
     assert wrong == 0
     unsigned = unsigned_operands(model)
-    weights = {
-        node.input[index]
-        for node in unsigned.proto.graph.node
-        for index in (2, 5)
-        if "QLinear" in node.op_type
-    }
+    weights = {node.input[index] for node in unsigned.proto.graph.node for index in (2, 5) if "QLinear" in node.op_type}
     kinds_of_zero = {tensor.name: tensor.data_type for tensor in unsigned.proto.graph.initializer}
     assert all(kinds_of_zero[name] == TensorProto.UINT8 for name in weights)
     assert np.array_equal(*(plain_run(each, feed) for each in (model, unsigned)))
@@ -188,9 +182,7 @@ def test_convolutions(
     bias=st.booleans(),
     relu=st.booleans(),
 )
-def test_products(
-    make_model, mismatches, a_type, b_type, y_type, lead, depth, columns, per_channel, bias, relu
-):
+def test_products(make_model, mismatches, a_type, b_type, y_type, lead, depth, columns, per_channel, bias, relu):
     build = Qdq(depth)
     a = build.source("a", a_type, [*lead, depth])
     b = build.weights("b", b_type, (depth, columns), 1 if per_channel else None)

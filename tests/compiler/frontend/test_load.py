@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, defs, helper, numpy_helper
+
 from weft.errors import ModelError, WeftError
 from weft.frontend import Model, load
 
@@ -199,16 +200,12 @@ class TestExternalData:
     def test_inside_the_folder_is_read(self, tmp_path):
         file = self.save(tmp_path / "m", self.external("sub/weights.bin", 8, 16))
         (tmp_path / "m" / "sub").mkdir()
-        (tmp_path / "m" / "sub" / "weights.bin").write_bytes(
-            b"\7" * 8 + np.arange(4, dtype=np.float32).tobytes()
-        )
+        (tmp_path / "m" / "sub" / "weights.bin").write_bytes(b"\7" * 8 + np.arange(4, dtype=np.float32).tobytes())
         tensor = load(file).proto.graph.initializer[0]
         assert np.array_equal(numpy_helper.to_array(tensor), np.arange(4))
         assert not tensor.external_data
 
-    @pytest.mark.parametrize(
-        "location", ["../weights.bin", "sub/../../weights.bin", "{absolute}", "", "link.bin"]
-    )
+    @pytest.mark.parametrize("location", ["../weights.bin", "sub/../../weights.bin", "{absolute}", "", "link.bin"])
     def test_outside_the_folder_is_refused(self, tmp_path, location):
         outside = tmp_path / "weights.bin"
         outside.write_bytes(bytes(16))

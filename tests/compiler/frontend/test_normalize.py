@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+
 from weft.errors import ModelError
 from weft.frontend import load, normalize, reference_session
 from weft.frontend.origins import origins

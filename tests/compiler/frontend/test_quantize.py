@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+
 from weft.errors import QuantizationError
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft.quantize import quantize, random_calibration
@@ -281,16 +282,12 @@ def test_models_without_anything_to_quantize_stay_float(make_model):
     assert not quantize(source, random_calibration(source)).is_quantized
 
 
-@pytest.mark.parametrize(
-    "weights", [np.zeros((2, 2, 1, 1)), np.full((2, 2, 1, 1), 1e-38), np.full((2, 2, 1, 1), 1e30)]
-)
+@pytest.mark.parametrize("weights", [np.zeros((2, 2, 1, 1)), np.full((2, 2, 1, 1), 1e-38), np.full((2, 2, 1, 1), 1e30)])
 @pytest.mark.parametrize("bias", [np.zeros(2), np.asarray([1e-3, -1e6]), np.asarray([1e30, 0.0])])
 def test_extreme_weights_and_biases_stay_finite(make_model, weights, bias):
     values = {"w": weights.astype(np.float32), "b": bias.astype(np.float32)}
     source = load(
-        make_model(
-            [helper.make_node("Conv", ["x", "w", "b"], ["y"])], {"x": (FLOAT, [1, 2, 3, 3])}, ["y"], values
-        )
+        make_model([helper.make_node("Conv", ["x", "w", "b"], ["y"])], {"x": (FLOAT, [1, 2, 3, 3])}, ["y"], values)
     )
     calibration = random_calibration(source)
     model = quantize(source, calibration)
@@ -367,10 +364,7 @@ class TestRefusals:
 
 def test_integer_images_calibrate_float_inputs(network):
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
-    assert (
-        quantize(network, {"image": images}).proto
-        == quantize(network, {"image": images.astype(np.float32)}).proto
-    )
+    assert quantize(network, {"image": images}).proto == quantize(network, {"image": images.astype(np.float32)}).proto
 
 
 def test_random_calibration_is_seeded_and_fits(network):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft.frontend.origins import origins
 from weft.quantize import quantize, random_calibration
@@ -99,9 +100,7 @@ def _assert_accuracy_kept(path, images, labels, calibration, method, floor):
 def test_mnist_keeps_its_accuracy(method, shared_model, shared_input):
     data = np.load(shared_input("mnist_1000.npz"))
     images = data["x"].astype(np.float32)[:, None]
-    _assert_accuracy_kept(
-        shared_model("mnist_cntk/mnist.onnx"), images, data["y"], images[:100], method, 98.0
-    )
+    _assert_accuracy_kept(shared_model("mnist_cntk/mnist.onnx"), images, data["y"], images[:100], method, 98.0)
 
 
 def test_hand_keypoint_keeps_its_accuracy(shared_model, shared_input):
@@ -113,9 +112,7 @@ def test_hand_keypoint_keeps_its_accuracy(shared_model, shared_input):
 def test_resnet8_keeps_its_accuracy(shared_model, shared_input):
     classes = ["airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     files = sorted(shared_input("cfu_imgc").glob("*.dat"))
-    images = np.stack(
-        [np.fromfile(file, np.int8).reshape(32, 32, 3).astype(np.float32) + 128 for file in files]
-    )
+    images = np.stack([np.fromfile(file, np.int8).reshape(32, 32, 3).astype(np.float32) + 128 for file in files])
     labels = [classes.index(file.stem.removeprefix("quant_")) for file in files]
     path = shared_model("mlperf_resnet8/pretrainedResnet.tf2onnx.onnx")
     _assert_accuracy_kept(path, images, labels, images, "minmax", 100.0)

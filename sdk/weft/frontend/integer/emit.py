@@ -67,9 +67,7 @@ def parameters(graph: Graph, node: onnx.NodeProto, scale: Array, zero_point: Arr
 
 def side(graph: Graph, tensor: Stored) -> tuple[str, str, str]:
     """The three inputs (tensor, scale, zero point) by which an integer operator reads a quantized tensor."""
-    return tensor.name, *parameters(
-        graph, tensor.node, tensor.quantization.scale, tensor.quantization.zero_point
-    )
+    return tensor.name, *parameters(graph, tensor.node, tensor.quantization.scale, tensor.quantization.zero_point)
 
 
 def output_parameters(graph: Graph, match: Match, dtype: np.dtype[Any]) -> tuple[str, str]:

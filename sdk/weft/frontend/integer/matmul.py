@@ -134,9 +134,7 @@ def _as_convolution(graph: Graph, match: Match, operands: Operands) -> bool:
     result = graph.fresh(f"{match.main.output[0]}_columns")
     graph.set_type(result, helper.np_dtype_to_tensor_dtype(dtype), (count, columns, 1, 1))
     operator = onnx.NodeProto(op_type="QLinearConv", name=match.main.name)
-    operator.input.extend(
-        [rows, *left[1:], weight_name, *weights[1:], *output_parameters(graph, match, dtype)]
-    )
+    operator.input.extend([rows, *left[1:], weight_name, *weights[1:], *output_parameters(graph, match, dtype)])
     operator.input.append(_flat_bias(graph, bias))
     operator.output.append(result)
     target = tail(graph, match, dtype, shape)

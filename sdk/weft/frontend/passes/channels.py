@@ -46,9 +46,7 @@ def bias_of(graph: Graph, conv: onnx.NodeProto) -> Array | None:
     return np.zeros(1, np.float32)
 
 
-def replace_conv(
-    graph: Graph, conv: onnx.NodeProto, node: onnx.NodeProto, weights: Array, bias: Array
-) -> None:
+def replace_conv(graph: Graph, conv: onnx.NodeProto, node: onnx.NodeProto, weights: Array, bias: Array) -> None:
     """Puts a Conv with other weights and bias in the place of `conv` and of `node` behind it.
 
     Leaves both alone where a new value is beyond float32: folding must not make infinities.

@@ -34,9 +34,7 @@ class FoldBatchNorm:
 
 def _fold(graph: Graph, node: onnx.NodeProto) -> None:
     conv = sole_conv(graph, node.input[0], node)
-    if conv is None or any(
-        graph.consumers(name) or name in graph.output_names for name in node.output[1:] if name
-    ):
+    if conv is None or any(graph.consumers(name) or name in graph.output_names for name in node.output[1:] if name):
         return
     weights, bias = graph.constant(conv.input[1]), bias_of(graph, conv)
     terms = [graph.constant(name) for name in node.input[1:5]]
@@ -45,9 +43,8 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> None:
     if any(term is None or term.shape != weights.shape[:1] for term in terms):
         return
     gamma, beta, mean, variance = (np.asarray(term, np.float64) for term in terms)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         factor = gamma / np.sqrt(variance + real(node, "epsilon", 1e-5))
-    if not np.all(np.isfinite(factor)):
-        return
-    scaled = weights.astype(np.float64) * factor.reshape(-1, *(1,) * (weights.ndim - 1))
-    replace_conv(graph, conv, node, scaled, (bias.astype(np.float64) - mean) * factor + beta)
+        scaled = weights.astype(np.float64) * factor.reshape(-1, *(1,) * (weights.ndim - 1))
+        shifted = (bias.astype(np.float64) - mean) * factor + beta
+    replace_conv(graph, conv, node, scaled, shifted)

@@ -21,9 +21,7 @@ RANDOM = frozenset(
 )
 # Where inference finds no output shape, only these may still be folded: their outputs are no larger than
 # their inputs by more than the rank.
-SHRINKING = frozenset(
-    {"NonZero", "Unique", "Compress", "Gather", "Slice", "Squeeze", "Unsqueeze", "Cast", "Concat"}
-)
+SHRINKING = frozenset({"NonZero", "Unique", "Compress", "Gather", "Slice", "Squeeze", "Unsqueeze", "Cast", "Concat"})
 ROUNDS = 32
 
 
@@ -61,12 +59,7 @@ class FoldConstants:
         for node in graph.nodes:
             if keep_quantized and is_standard(node, "DequantizeLinear", "QuantizeLinear"):
                 continue
-            if (
-                node.op_type in RANDOM
-                or node.name in refused
-                or any(True for _ in subgraphs(node))
-                or not node.input
-            ):
+            if node.op_type in RANDOM or node.name in refused or any(True for _ in subgraphs(node)) or not node.input:
                 continue
             if not all(name in constant for name in node.input if name):
                 continue
@@ -90,9 +83,7 @@ class FoldConstants:
                 known = all(source in graph.constants for source in node.input if source)
                 if not (known and node.op_type in SHRINKING):
                     return None
-                size = sum(
-                    8 * int(np.prod(graph.constants[source].dims)) * 8 for source in node.input if source
-                )
+                size = sum(8 * int(np.prod(graph.constants[source].dims)) * 8 for source in node.input if source)
             else:
                 count = 1
                 for extent in shape:
@@ -133,8 +124,7 @@ def _fold(graph: Graph, nodes: Sequence[onnx.NodeProto]) -> frozenset[str]:
         for node in nodes
         for name in node.output
         # A graph output must keep a node that makes it.
-        if name not in graph.output_names
-        and any(id(reader) not in inside for reader in graph.consumers(name))
+        if name not in graph.output_names and any(id(reader) not in inside for reader in graph.consumers(name))
     ]
     if not wanted:
         return frozenset()

@@ -35,9 +35,7 @@ class UpgradeOpset:
         if any(True for node in model.proto.graph.node for _ in subgraphs(node)):
             return self._renumbered(model)
         try:
-            converted = version_converter.convert_version(
-                _with_initializers_as_inputs(model.proto), self.version
-            )
+            converted = version_converter.convert_version(_with_initializers_as_inputs(model.proto), self.version)
             onnx.checker.check_model(converted)
         except (RuntimeError, ValueError, onnx.checker.ValidationError):
             return self._renumbered(model)
@@ -67,9 +65,7 @@ def _with_initializers_as_inputs(proto: onnx.ModelProto) -> onnx.ModelProto:
     listed = {value.name for value in copy.graph.input}
     for tensor in copy.graph.initializer:
         if tensor.name not in listed:
-            copy.graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
+            copy.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return copy
 
 

@@ -15,10 +15,14 @@ from weft.ir.patterns.common import DTYPES, Refusal, dequantized, tensor
 __all__ = ["POINTWISE", "match"]
 
 POINTWISE = frozenset(
-    "Abs Acos Acosh Add Asin Asinh Atan Atanh Cast Ceil Celu Clip Cos Cosh Div Elu Erf Exp Floor Gelu HardSigmoid "
-    "HardSwish Identity LeakyRelu Log Max Min Mish Mul Neg Not PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign Sin Sinh "
-    "Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where".split()
-)
+    {
+        "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos",
+        "Cosh", "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+        "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "Not", "PRelu", "Pow", "Reciprocal", "Relu",
+        "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum",
+        "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where",
+    }
+)  # fmt: skip
 """Operators whose result at a position depends on their operands at that position alone."""
 
 MAX_NODES = 32
