@@ -17,7 +17,7 @@ from weft_sim.isa.architecture import INSTRUCTION_BYTES, REGISTERS, FaultCause, 
 from weft_sim.isa.instruction import Instruction, decode
 from weft_sim.machine import MachineConfig
 from weft_sim.result import EVENT_DTYPE, Fault, RunOptions, RunResult, UnitCounters
-from weft_sim.rtl_build import BuildKind, RtlError, Sources, library
+from weft_sim.rtl_build import BuildKind, RtlError, Sources, built_configuration, library
 from weft_sim.simulator import STALL_CAUSES
 
 __all__ = ["RtlError", "Waves", "run", "run_checked", "run_with_waves"]
@@ -91,8 +91,12 @@ class _Model:
     lib: Any
 
 
-@functools.lru_cache(maxsize=16)
 def _model(config: MachineConfig, kind: BuildKind) -> _Model:
+    return _load(built_configuration(config), kind)
+
+
+@functools.lru_cache(maxsize=16)
+def _load(config: MachineConfig, kind: BuildKind) -> _Model:
     try:
         from cffi import FFI
     except ImportError as error:

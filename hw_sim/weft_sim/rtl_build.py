@@ -20,7 +20,7 @@ from pathlib import Path
 from weft_sim.errors import WeftError
 from weft_sim.machine import PRESETS, MachineConfig
 
-__all__ = ["BuildKind", "RtlError", "Sources", "cache_folder", "library"]
+__all__ = ["BuildKind", "RtlError", "Sources", "built_configuration", "cache_folder", "library"]
 
 TOP = "weft_machine"
 _INSTALL = "install the extra that brings it: pip install 'weft[rtl]'"
@@ -120,7 +120,7 @@ def library(
     """
     found = sources or Sources.find()
     tools = _Tools.find()
-    config = _built(config)
+    config = built_configuration(config)
     key = hashlib.sha256("\n".join((found.digest(), config.hash(), repr(kind), tools.version)).encode()).hexdigest()[:24]
     target = cache_folder() / f"{config.lanes}-{kind.name}-{key}.so"
     if target.is_file():
@@ -132,7 +132,7 @@ def library(
     return target
 
 
-def _built(config: MachineConfig) -> MachineConfig:
+def built_configuration(config: MachineConfig) -> MachineConfig:
     """The configuration without what only the memory's model knows: its latency and rate, and the clock."""
     return dataclasses.replace(
         config, dram_latency=1, dram_rate_numerator=1, dram_rate_denominator=1, clock_mhz=1
@@ -182,7 +182,7 @@ class _Build:
 
     def _verilate(self, folder: Path) -> None:
         isa, configurations = self.sources.generated
-        preset = next((p for p in PRESETS.values() if _built(p).hash() == self.config.hash()), None)
+        preset = next((p for p in PRESETS.values() if built_configuration(p).hash() == self.config.hash()), None)
         if preset is None:
             text = configurations.read_text()
             configurations = folder / configurations.name

@@ -138,7 +138,7 @@ def emit_table(operator: TableLookup, context: Context) -> list[Iteration]:
     offset = context.constants.add(entries.tobytes())
     low, high = operator.output.limits
     clamp = output_clamp(operator.output, low, high)
-    iterations = []
+    iterations: list[Iteration] = []
     for chunk in _flat_chunks(y, context):
         slots = [context.next_slot(kind) for kind in ("x", "output")]
         size = chunk.count * lanes
