@@ -81,7 +81,7 @@ typedef struct weft_run weft_run;
 weft_run *weft_run_new(const weft_config *config, const weft_launch *launch, uint8_t *dram, uint64_t dram_bytes,
                        weft_result *result);
 uint64_t weft_run_event_count(const weft_run *run);
-/* In dispatch order; valid until weft_run_free. */
+/* In dispatch order, of the first 2^21 instructions; valid until weft_run_free. */
 const weft_event *weft_run_events(const weft_run *run);
 void weft_run_free(weft_run *run);
 /* Which arithmetic kernels this CPU gets. Static storage. */

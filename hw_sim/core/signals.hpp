@@ -46,24 +46,27 @@ struct Event {
     Cycle end;
 };
 
-/// Events in dispatch order; an instruction's number is its position.
+/// Events in dispatch order; an instruction's number is its position. Only the first LIMIT instructions are recorded, so that
+/// an endless program does not fill the host's memory.
 class EventLog {
 public:
+    static constexpr std::uint32_t LIMIT = 1u << 21;
+
     explicit EventLog(bool enabled) : enabled_(enabled) {}
 
     std::uint32_t dispatch(std::uint32_t index, isa::Unit unit) {
-        if (enabled_) events_.push_back({index, static_cast<std::uint32_t>(unit), FOREVER, FOREVER, FOREVER});
+        if (enabled_ && number_ < LIMIT) events_.push_back({index, static_cast<std::uint32_t>(unit), FOREVER, FOREVER, FOREVER});
         return number_++;
     }
     void issue(std::uint32_t number, Cycle now) {
-        if (enabled_) events_[number].issue = now;
+        if (number < events_.size()) events_[number].issue = now;
     }
     /// The first call counts.
     void start(std::uint32_t number, Cycle now) {
-        if (enabled_ && events_[number].start == FOREVER) events_[number].start = now;
+        if (number < events_.size() && events_[number].start == FOREVER) events_[number].start = now;
     }
     void end(std::uint32_t number, Cycle now) {
-        if (enabled_) events_[number].end = now;
+        if (number < events_.size()) events_[number].end = now;
     }
     /// What has not happened when the run ends is given the run's last cycle.
     void close(Cycle now);

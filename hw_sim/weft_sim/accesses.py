@@ -53,9 +53,7 @@ class AccessLog:
                 self._lists[key] = _AccessList()
             self._lists[key].append(position, area)
 
-    def conflicts(
-        self, unit: Unit, access: Access, known: Sequence[int]
-    ) -> Iterator[tuple[Unit, int, Footprint]]:
+    def conflicts(self, unit: Unit, access: Access, known: Sequence[int]) -> Iterator[tuple[Unit, int, Footprint]]:
         """For each other unit the latest access that conflicts and is not known to have retired.
 
         Yields (unit, position, footprint), where at least one of the two accesses writes and they share a
@@ -105,7 +103,5 @@ class _AccessList:
         if count - first <= _SHORT:
             return range(count - 1, first - 1, -1)
         lows, highs = self.bounds[0, first:count], self.bounds[1, first:count]
-        meeting: list[int] = (
-            first + np.flatnonzero((lows <= area.high) & (highs >= area.low))[::-1]
-        ).tolist()
+        meeting: list[int] = (first + np.flatnonzero((lows <= area.high) & (highs >= area.low))[::-1]).tolist()
         return meeting

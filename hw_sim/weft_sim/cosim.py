@@ -15,9 +15,7 @@ from weft_sim.result import RunOptions, RunResult
 
 __all__ = ["Comparison", "Device", "Difference", "compare", "differences"]
 
-Device = Callable[
-    [MachineConfig, npt.NDArray[np.uint8], int, int, Sequence[int], RunOptions], RunResult
-]
+Device = Callable[[MachineConfig, npt.NDArray[np.uint8], int, int, Sequence[int], RunOptions], RunResult]
 """`simulator.run`, `rtl.run` or another of their signature."""
 
 

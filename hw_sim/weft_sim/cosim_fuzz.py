@@ -61,7 +61,10 @@ def fuzz_case(config: MachineConfig, seed: int) -> FuzzCase:
     if rng.random() < 0.5:
         numerator, denominator = sorted(int(value) for value in rng.integers(1, 8, 2))
         config = dataclasses.replace(
-            config, dram_latency=int(rng.integers(1, 200)), dram_rate_numerator=numerator, dram_rate_denominator=denominator
+            config,
+            dram_latency=int(rng.integers(1, 200)),
+            dram_rate_numerator=numerator,
+            dram_rate_denominator=denominator,
         )
     program = generate(config, seed, length, fault)
     return FuzzCase(config, program, RunOptions(stall_seed=stall_seed, cycle_limit=CYCLE_LIMIT), seed)

@@ -23,6 +23,7 @@ from weft_sim.isa.state import addresses
 __all__ = ["Footprint", "common_address", "footprint", "overlap"]
 
 Dims = tuple[tuple[int, int], ...]
+Starts = npt.NDArray[np.int64]
 _SEARCH_NODES = 2000
 
 
@@ -39,9 +40,9 @@ class Footprint:
     length: int
     dims: Dims
 
-    def starts(self) -> npt.NDArray[np.int64]:
+    def starts(self) -> Starts:
         """First unit of every run, ascending, each once."""
-        return np.unique(addresses(self.low, self.dims))
+        return _starts(self.low, self.dims)
 
 
 def footprint(stream: AddressStream) -> Footprint:
@@ -75,23 +76,38 @@ def overlap(first: Footprint, second: Footprint) -> bool:
         return False
     if not first.dims and not second.dims:
         return True
-    return _meet(first.length, first.dims, second.length, second.dims, second.low - first.low)
+    meeting = _meet(first.length, first.dims, second.length, second.dims, second.low - first.low)
+    return meeting is not None
+
+
+def common_address(first: Footprint, second: Footprint) -> int:
+    """A unit that is in both. Raises ValueError when there is none."""
+    offset = _meet(first.length, first.dims, second.length, second.dims, second.low - first.low)
+    if offset is None:
+        raise ValueError("the footprints have no unit in common")
+    return first.low + offset
 
 
 @lru_cache(maxsize=1 << 18)
-def _meet(length: int, dims: Dims, other_length: int, other_dims: Dims, distance: int) -> bool:
-    """Whether a set of runs at 0 meets one at `distance`: is there Σ stride·z within [low, high] with bounded
-    z?"""
+def _meet(length: int, dims: Dims, other_length: int, other_dims: Dims, distance: int) -> int | None:
+    """A unit common to a set of runs at 0 and one at `distance`, or None.
+
+    Runs that start at a and at b meet when b − a lies in (−other_length, length); b − a is `distance` plus
+    Σ stride·z, where z is the difference of the two sets' digits of that stride.
+    """
     ranges: dict[int, tuple[int, int]] = {stride: (1 - count, 0) for count, stride in dims}
     for count, stride in other_dims:
         ranges[stride] = (ranges.get(stride, (0, 0))[0], count - 1)
-    search = _Search(sorted(((stride, *bounds) for stride, bounds in ranges.items()), reverse=True))
+    terms = sorted(((stride, *bounds) for stride, bounds in ranges.items()), reverse=True)
     try:
-        return search.reaches(0, 1 - other_length - distance, length - 1 - distance)
+        found = _Search(terms).find(0, 1 - other_length - distance, length - 1 - distance)
     except _TooLongError:
-        first = Footprint(0, sum((c - 1) * s for c, s in dims) + length - 1, length, dims)
-        last = distance + sum((c - 1) * s for c, s in other_dims) + other_length - 1
-        return _first_meeting(first, Footprint(distance, last, other_length, other_dims)) is not None
+        return _first_meeting(_starts(0, dims), length, _starts(distance, other_dims), other_length)
+    if found is None:
+        return None
+    start = sum(stride * max(0, -z) for (stride, _, _), z in zip(terms, found, strict=True))
+    other = sum(stride * max(0, z) for (stride, _, _), z in zip(terms, found, strict=True))
+    return max(start, distance + other)
 
 
 class _TooLongError(Exception):
@@ -110,42 +126,42 @@ class _Search:
             self.high.insert(0, self.high[0] + stride * most)
             self.unit.insert(0, gcd(self.unit[0], stride))
 
-    def reaches(self, level: int, low: int, high: int) -> bool:
-        """Whether terms[level:] can sum to a number within [low, high]."""
+    def find(self, level: int, low: int, high: int) -> tuple[int, ...] | None:
+        """One z for each of terms[level:] so that Σ stride·z lies within [low, high], or None."""
         low, high = max(low, self.low[level]), min(high, self.high[level])
         if low > high:
-            return False
+            return None
         if level == len(self.terms):
-            return True  # the empty sum is 0, and [low, high] was just clipped to it
+            return ()  # the empty sum is 0, and [low, high] was just clipped to it
         if high // self.unit[level] < -(-low // self.unit[level]):
-            return False
+            return None
         self.nodes += 1
         if self.nodes > _SEARCH_NODES:
             raise _TooLongError
         stride, least, most = self.terms[level]
         least = max(least, -(-(low - self.high[level + 1]) // stride))
         most = min(most, (high - self.low[level + 1]) // stride)
-        return any(
-            self.reaches(level + 1, low - stride * z, high - stride * z) for z in range(least, most + 1)
-        )
+        for z in range(least, most + 1):
+            rest = self.find(level + 1, low - stride * z, high - stride * z)
+            if rest is not None:
+                return (z, *rest)
+        return None
 
 
-def common_address(first: Footprint, second: Footprint) -> int:
-    """A unit that is in both. Raises ValueError when there is none."""
-    found = _first_meeting(first, second)
-    if found is None:
-        raise ValueError("the footprints have no unit in common")
-    return found
+def _starts(low: int, dims: Dims) -> Starts:
+    starts = addresses(low, dims)
+    starts.sort()
+    first = np.ones(len(starts), np.bool_)
+    first[1:] = starts[1:] != starts[:-1]
+    return np.asarray(starts[first], np.int64)
 
 
-def _first_meeting(first: Footprint, second: Footprint) -> int | None:
-    starts, others = first.starts(), second.starts()
-    near = np.searchsorted(
-        starts, others - first.length, side="right"
-    )  # the first run that ends behind each other run's start
+def _first_meeting(starts: Starts, length: int, others: Starts, other_length: int) -> int | None:
+    """The lowest unit in runs of both kinds; starts ascend."""
+    near = np.searchsorted(starts, others - length, side="right")  # the first run that ends behind each other start
     inside = near < len(starts)
     near, others = near[inside], others[inside]
-    meeting = np.flatnonzero(starts[near] < others + second.length)
+    meeting = np.flatnonzero(starts[near] < others + other_length)
     if not len(meeting):
         return None
     at = meeting[0]

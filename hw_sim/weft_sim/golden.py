@@ -62,9 +62,7 @@ class GoldenMachine:
     def _fetch(self, index: int) -> Instruction | StaticFault:
         start = self.program_address + index * INSTRUCTION_BYTES
         if index >= self.instruction_count:
-            return StaticFault(
-                FaultCause.PROGRAM_RANGE, f"the program has {self.instruction_count} instructions"
-            )
+            return StaticFault(FaultCause.PROGRAM_RANGE, f"the program has {self.instruction_count} instructions")
         return decode(self.state.dram[start : start + INSTRUCTION_BYTES].tobytes())
 
 
@@ -101,12 +99,8 @@ def check_launch(
     if dram.dtype != np.uint8 or dram.ndim != 1 or not dram.flags.c_contiguous or len(dram) >= 1 << 32:
         raise ValueError("DRAM must be a contiguous one-dimensional uint8 array below 4 GiB")
     if program_address % INSTRUCTION_BYTES or not 0 <= program_address <= len(dram):
-        raise ValueError(
-            f"the program address {program_address} must be a multiple of {INSTRUCTION_BYTES} inside DRAM"
-        )
+        raise ValueError(f"the program address {program_address} must be a multiple of {INSTRUCTION_BYTES} inside DRAM")
     if not 0 <= instruction_count <= (len(dram) - program_address) // INSTRUCTION_BYTES:
-        raise ValueError(
-            f"{instruction_count} instructions do not fit in DRAM behind address {program_address}"
-        )
+        raise ValueError(f"{instruction_count} instructions do not fit in DRAM behind address {program_address}")
     if len(registers) > 16 or any(not 0 <= int(value) < 1 << 32 for value in registers):
         raise ValueError("at most 16 base registers of 32 bits can be bound")

@@ -30,11 +30,7 @@ def own_operand_overwritten(config: MachineConfig, instruction: Instruction) -> 
     streams = instruction.streams(config, ())
     (result,) = (stream for stream in streams if stream.write)
     for operand in streams:
-        if (
-            operand.write
-            or operand.space != result.space
-            or not overlap(footprint(operand), footprint(result))
-        ):
+        if operand.write or operand.space != result.space or not overlap(footprint(operand), footprint(result)):
             continue
         if _in_place(operand, result):
             continue
@@ -52,10 +48,7 @@ def _in_place(operand: AddressStream, result: AddressStream) -> bool:
     if moving != [dim for dim in result.dims if dim[0] > 1]:
         return False
     area = footprint(operand)
-    return (
-        prod(count for count, _ in area.dims) * area.length
-        == prod(count for count, _ in moving) * operand.length
-    )
+    return prod(count for count, _ in area.dims) * area.length == prod(count for count, _ in moving) * operand.length
 
 
 def _overwritten(

@@ -92,9 +92,7 @@ def _straight(
     ledger = TokenLedger()
     for index, instruction in enumerate(instructions):
         if isinstance(instruction, Jump):
-            raise InstructionError(
-                f"instruction {index} is a JUMP: check what a run executes, with check_execution"
-            )
+            raise InstructionError(f"instruction {index} is a JUMP: check what a run executes, with check_execution")
         _refuse(config, ledger, (index, instruction, bound), dram_bytes)
         yield index, instruction, bound
         if isinstance(instruction, Halt):
@@ -185,7 +183,5 @@ class _Checker:
         found = own_operand_overwritten(self.config, instruction)
         if found is not None:
             name, space, address = found
-            words = (
-                f"instruction {index} (VECTOR) may overwrite its operand {name} before a later step reads it"
-            )
+            words = f"instruction {index} (VECTOR) may overwrite its operand {name} before a later step reads it"
             self.races.append(Race(index, index, space, address, words))

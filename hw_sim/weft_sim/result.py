@@ -13,9 +13,7 @@ from weft_sim.errors import DeviceFault
 
 __all__ = ["EVENT_DTYPE", "Fault", "RunOptions", "RunResult", "UnitCounters"]
 
-EVENT_DTYPE = np.dtype(
-    [("index", "<u4"), ("unit", "<u4"), ("issue", "<u8"), ("start", "<u8"), ("end", "<u8")]
-)
+EVENT_DTYPE = np.dtype([("index", "<u4"), ("unit", "<u4"), ("issue", "<u8"), ("start", "<u8"), ("end", "<u8")])
 """One executed instruction: its index in the program, its unit (`isa.Unit`), the cycle in which it left its
 queue with its tokens taken (issue), of its first useful work (start), and in which it retired (end)."""
 

@@ -64,7 +64,9 @@ def run_checked(
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> RunResult:
     """`run` with the assertions inside the modules: one that fails ends the process with its place."""
-    return _run(_model(config, BuildKind.checked()), config, dram, program_address, instruction_count, registers, options)
+    return _run(
+        _model(config, BuildKind.checked()), config, dram, program_address, instruction_count, registers, options
+    )
 
 
 def run_with_waves(

@@ -121,7 +121,9 @@ def library(
     found = sources or Sources.find()
     tools = _Tools.find()
     config = built_configuration(config)
-    key = hashlib.sha256("\n".join((found.digest(), config.hash(), repr(kind), tools.version)).encode()).hexdigest()[:24]
+    key = hashlib.sha256("\n".join((found.digest(), config.hash(), repr(kind), tools.version)).encode()).hexdigest()[
+        :24
+    ]
     target = cache_folder() / f"{config.lanes}-{kind.name}-{key}.so"
     if target.is_file():
         return target
@@ -134,9 +136,7 @@ def library(
 
 def built_configuration(config: MachineConfig) -> MachineConfig:
     """The configuration without what only the memory's model knows: its latency and rate, and the clock."""
-    return dataclasses.replace(
-        config, dram_latency=1, dram_rate_numerator=1, dram_rate_denominator=1, clock_mhz=1
-    )
+    return dataclasses.replace(config, dram_latency=1, dram_rate_numerator=1, dram_rate_denominator=1, clock_mhz=1)
 
 
 @dataclass(frozen=True)

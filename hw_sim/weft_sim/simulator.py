@@ -45,7 +45,7 @@ def run(
 
     Raises ValueError when the program does not lie inside `dram` or `dram` is read-only, and DeviceFault when
     a timing-only run needs more mailbox values than `options.mailbox_trace` has; everything else ends as a
-    fault in the result. The interpreter's lock is free while it runs.
+    fault in the result. `events` has the first 2²¹ instructions. The interpreter's lock is free while it runs.
     """
     check_launch(dram, program_address, instruction_count, registers)
     if not dram.flags.writeable:

@@ -82,9 +82,7 @@ class _Synchronizer:
 
     def run(self, registers: Sequence[int | None]) -> list[Instruction]:
         """The instructions with their tokens."""
-        bound = (
-            self._forget(bound_registers(registers)) if self._targets_start() else bound_registers(registers)
-        )
+        bound = self._forget(bound_registers(registers)) if self._targets_start() else bound_registers(registers)
         for index, instruction in enumerate(self.instructions):
             unit = instruction.UNIT
             clock = self.order.begin(unit)
@@ -95,9 +93,7 @@ class _Synchronizer:
             else:
                 self._wait(index, unit, clock, self._dependencies(unit, clock, found))
             self.log.add(unit, self.order.finish(unit, clock, index), found)
-            bound = (
-                self._forget(bound) if isinstance(instruction, Jump) else registers_after(instruction, bound)
-            )
+            bound = self._forget(bound) if isinstance(instruction, Jump) else registers_after(instruction, bound)
         self._book()
         return [
             instruction.with_tokens(wait, signal)
@@ -105,9 +101,7 @@ class _Synchronizer:
         ]
 
     def _targets_start(self) -> bool:
-        return any(
-            isinstance(instruction, Jump) and instruction.target == 0 for instruction in self.instructions
-        )
+        return any(isinstance(instruction, Jump) and instruction.target == 0 for instruction in self.instructions)
 
     def _forget(self, bound: RegisterValues) -> RegisterValues:
         """Behind a JUMP or at its target, a register that the program writes may hold what any path left in

@@ -31,9 +31,7 @@ class UninitializedRead:
     words: str
 
 
-def uninitialized_reads(
-    config: MachineConfig, instructions: Iterable[Instruction]
-) -> list[UninitializedRead]:
+def uninitialized_reads(config: MachineConfig, instructions: Iterable[Instruction]) -> list[UninitializedRead]:
     """Every operand that touches memory which no earlier instruction has written, in the order of execution
     given.
 
@@ -54,9 +52,7 @@ def uninitialized_reads(
             address = _first_unwritten(written[stream.space], footprint(_relevant(instruction, stream)))
             if address is not None:
                 place = f"{stream.name} at {stream.space.name.lower()} {address}"
-                words = (
-                    f"instruction {index} ({instruction.MNEMONIC}) reads {place}, which nothing has written"
-                )
+                words = f"instruction {index} ({instruction.MNEMONIC}) reads {place}, which nothing has written"
                 found.append(UninitializedRead(index, stream.space, address, words))
         for stream in streams:
             if stream.write:

@@ -1,9 +1,11 @@
 // Generated from weft_sim.isa by `python -m weft_sim.isa.generate`: change the table, not this file.
 //
-// Packed structs have their first member in the highest bits, so members stand in reverse order of the table,
-and // matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a trailing
-underscore. // Enumerations' fields are plain logic: their value may be illegal until *_enums_legal says
-otherwise. `ifndef WEFT_ISA_PKG_SV `define WEFT_ISA_PKG_SV
+// Packed structs have their first member in the highest bits, so members stand in reverse order of the
+// table, and matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a
+// trailing underscore. Enumerations' fields are plain logic: their value may be illegal until
+// *_enums_legal says otherwise.
+`ifndef WEFT_ISA_PKG_SV
+`define WEFT_ISA_PKG_SV
 
 package weft_isa_pkg;
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NoReturn, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from weft_runtime.errors import DeviceError, DeviceUnavailableError
-from weft_sim import golden
+from weft_sim import golden, rtl
 from weft_sim.machine import MachineConfig
 from weft_sim.result import RunOptions, RunResult
 
@@ -17,7 +17,10 @@ __all__ = [
     "Device",
     "DeviceFactory",
     "GoldenDevice",
+    "MemoryDevice",
+    "RtlDevice",
     "SimulatorDevice",
+    "device_factory",
     "device_names",
     "open_device",
     "register_device",
@@ -143,13 +146,17 @@ def _simulator() -> Runner:
     return simulator.run
 
 
-def _no_rtl(machine: MachineConfig, dram_bytes: int, options: RunOptions) -> NoReturn:
-    raise DeviceUnavailableError(
-        "device 'rtl' is not available in this build, which has no compiled RTL model; use 'sim' or 'golden'"
-    )
+class RtlDevice(MemoryDevice):
+    """The SystemVerilog accelerator, Verilated; the first launch builds its model into a cache (a minute or so).
+    Raises RtlError where the extra weft[rtl] or a compiler is missing."""
+
+    name = "rtl"
+
+    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:  # noqa: B008
+        super().__init__(machine, dram_bytes, options, rtl.run)
 
 
-_factories: dict[str, DeviceFactory] = {"golden": GoldenDevice, "sim": SimulatorDevice, "rtl": _no_rtl}
+_factories: dict[str, DeviceFactory] = {"golden": GoldenDevice, "sim": SimulatorDevice, "rtl": RtlDevice}
 
 
 def register_device(name: str, factory: DeviceFactory) -> None:
@@ -162,6 +169,14 @@ def device_names() -> tuple[str, ...]:
     return tuple(_factories)
 
 
+def device_factory(name: str) -> DeviceFactory:
+    """What opens devices of that name. Raises DeviceUnavailableError naming those that are known."""
+    factory = _factories.get(name)
+    if factory is None:
+        raise DeviceUnavailableError(f"unknown device {name!r}; known devices: {', '.join(device_names())}")
+    return factory
+
+
 def open_device(
     name: str,
     machine: MachineConfig,
@@ -170,7 +185,4 @@ def open_device(
 ) -> Device:
     """Open a device by name. Raises DeviceUnavailableError for unknown names and for devices that cannot be
     had."""
-    factory = _factories.get(name)
-    if factory is None:
-        raise DeviceUnavailableError(f"unknown device {name!r}; known devices: {', '.join(device_names())}")
-    return factory(machine, dram_bytes, options)
+    return device_factory(name)(machine, dram_bytes, options)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weft_runtime import artifact
-from weft_runtime.devices import Device, open_device
+from weft_runtime.devices import Device, DeviceFactory, device_factory
 from weft_runtime.errors import SessionError
 from weft_runtime.executable import Executable, Region, TensorBinding
 from weft_runtime.host import HostProgram
@@ -106,15 +106,16 @@ class _HostStep:
 class Session:
     """A compiled model on a device; use it as a context manager, or call `close`.
 
-    `source` is the path of an artifact, an Executable, or an object with an `executable`. Opening loads the
-    CPU parts, plans device memory and writes programs and constants once. Raises ArtifactError,
-    ExecutableError, HostError or DeviceUnavailableError. A session belongs to one thread at a time.
+    `source` is the path of an artifact, an Executable, or an object with an `executable`; `device` is a known
+    name, or what opens a device. Opening loads the CPU parts, plans device memory and writes programs and
+    constants once. Raises ArtifactError, ExecutableError, HostError or DeviceUnavailableError. A session belongs
+    to one thread at a time.
     """
 
     def __init__(
         self,
         source: str | os.PathLike[str] | Executable | SupportsExecutable,
-        device: str = "sim",
+        device: str | DeviceFactory = "sim",
         options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
     ) -> None:
         self.executable = _resolve(source)
@@ -123,7 +124,8 @@ class Session:
         self._device: Device | None = None
         self._steps: list[_DeviceStep | _HostStep] = []
         programs = [HostProgram(graph) for graph in self.executable.host_graphs]
-        self._device = open_device(device, self.executable.machine, self.memory.dram_bytes, options)
+        factory = device_factory(device) if isinstance(device, str) else device
+        self._device = factory(self.executable.machine, self.memory.dram_bytes, options)
         try:
             self._steps = self._prepare(self._device, programs)
         except BaseException:

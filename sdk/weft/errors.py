@@ -16,6 +16,7 @@ from weft_runtime.errors import (
     SessionError,
 )
 from weft_sim.errors import DeviceFault, InstructionError, MachineError, WeftError
+from weft_sim.rtl_build import RtlError
 
 __all__ = [
     "ArtifactError",
@@ -31,6 +32,7 @@ __all__ = [
     "MachineError",
     "ModelError",
     "QuantizationError",
+    "RtlError",
     "SessionError",
     "WeftError",
 ]

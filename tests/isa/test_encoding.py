@@ -95,9 +95,7 @@ def test_a_value_one_past_each_end_of_a_field_is_refused(kind: type[Instruction]
         if isinstance(field, FloatField):
             continue
         signed = isinstance(field, SignedField)
-        low, high = (
-            (-(1 << field.width - 1), (1 << field.width - 1) - 1) if signed else (0, (1 << field.width) - 1)
-        )
+        low, high = (-(1 << field.width - 1), (1 << field.width - 1) - 1) if signed else (0, (1 << field.width) - 1)
         for value in (low - 1, high + 1):
             with pytest.raises(InstructionError, match=field.name):
                 kind(**{field.name: value}).encode()

@@ -61,6 +61,36 @@ def test_systemverilog_structs_have_the_tables_layout(kind: type[Instruction]) -
     assert found == expected
 
 
+@pytest.mark.parametrize("name", ["weft_isa_pkg", "weft_config_pkg"])
+def test_systemverilog_packages_open_and_close(name: str) -> None:
+    lines = generated_files()[f"rtl/generated/{name}.sv"].splitlines()
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("//")]
+    guard = name.upper() + "_SV"
+    assert code[:3] == [f"`ifndef {guard}", f"`define {guard}", f"package {name};"]
+    assert code[-2:] == ["endpackage", "`endif"]
+    assert {line[0] for line in code[3:-2]} == {" "}
+
+
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="no verilator on PATH")
+def test_systemverilog_is_clean(tmp_path: Path) -> None:
+    top = tmp_path / "top.sv"
+    casts = "\n".join(
+        f"  {k.MNEMONIC.lower()}_t i{k.OPCODE};\n"
+        f"  assign i{k.OPCODE} = {k.MNEMONIC.lower()}_t'(instruction[{k.MNEMONIC}_BITS-1:0]);\n"
+        f"  assign out[{k.OPCODE}] = ^i{k.OPCODE} ^ i{k.OPCODE}.wait_[0];"
+        for k in CLASSES
+    )
+    top.write_text(
+        "module top import weft_isa_pkg::*; import weft_config_pkg::*; #(parameter config_t CONFIG = VTA_16)\n"
+        f"  (input logic [CONFIG.lanes*64-1:0] instruction, output logic [{max(OPCODES)}:1] out);\n{casts}\nendmodule\n"
+    )
+    packages = [str(ROOT / "rtl" / "generated" / f"{name}.sv") for name in ("weft_isa_pkg", "weft_config_pkg")]
+    waived = [f"-Wno-{name}" for name in ("UNUSEDSIGNAL", "UNUSEDPARAM", "DECLFILENAME")]
+    command = ["verilator", "--lint-only", "-Wall", *waived, *packages, str(top), "--top", "top"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_configurations_hold_every_parameter() -> None:
     text = generated_files()["rtl/generated/weft_config_pkg.sv"]
     members = re.findall(r"int unsigned (\w+);", text)
@@ -105,9 +135,7 @@ def test_cplusplus_decodes_the_same_fields(tmp_path: Path) -> None:
         f"{cases}\n}} }}\n"
     )
     program = tmp_path / "decode"
-    subprocess.run(
-        ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program)], check=True
-    )
+    subprocess.run(["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program)], check=True)
     rng = np.random.default_rng(5)
     data, expected = b"", []
     for kind in CLASSES * 12:
@@ -123,9 +151,7 @@ def test_cplusplus_decodes_the_same_fields(tmp_path: Path) -> None:
                     bits ^= (raw ^ raw % len(field.legal)) << field.low
                     raw %= len(field.legal)
                 legal = legal and raw in field.legal
-            row.append(
-                raw - (raw >> field.width - 1 << field.width) if isinstance(field, SignedField) else raw
-            )
+            row.append(raw - (raw >> field.width - 1 << field.width) if isinstance(field, SignedField) else raw)
         data += bits.to_bytes(128, "little")
         expected.append([*row, int(legal), int(not reserved)])
     output = subprocess.run([str(program)], input=data, capture_output=True, check=True).stdout.decode()

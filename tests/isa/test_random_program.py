@@ -136,4 +136,6 @@ def test_superfluous_tokens_keep_programs_race_free_and_are_there() -> None:
         pass
     assert run.fault is None
     assert check_execution(TINY, run.executed, len(dram)) == []
-    np.testing.assert_array_equal(dram[: program.program_address], _run(TINY, program).state.dram[: program.program_address])
+    np.testing.assert_array_equal(
+        dram[: program.program_address], _run(TINY, program).state.dram[: program.program_address]
+    )

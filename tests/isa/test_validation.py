@@ -139,9 +139,7 @@ EDGES: list[tuple[Instruction, str, int, FaultCause]] = [
 
 
 @pytest.mark.parametrize(("instruction", "name", "step", "cause"), EDGES, ids=lambda value: str(value)[:60])
-def test_ranges_at_the_limit_and_one_past(
-    instruction: Instruction, name: str, step: int, cause: FaultCause
-) -> None:
+def test_ranges_at_the_limit_and_one_past(instruction: Instruction, name: str, step: int, cause: FaultCause) -> None:
     assert _cause(instruction) is None
     assert _cause(instruction.replace(**{name: getattr(instruction, name) + step})) == cause
 

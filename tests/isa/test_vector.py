@@ -19,8 +19,8 @@ INFINITY = float("inf")
 
 
 def f32(value: float) -> float:
-    """Rounded to binary32. Python's + − × ÷ √ of two binary32 numbers, rounded twice, equal the once-rounded result
-    (53 ≥ 2·24 + 2 bits)."""
+    """Rounded to binary32. Python's + − × ÷ √ of two binary32 numbers, rounded twice, equal the once-rounded
+    result (53 ≥ 2·24 + 2 bits)."""
     if math.isnan(value) or math.isinf(value):
         return value
     try:

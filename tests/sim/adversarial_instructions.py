@@ -1,4 +1,4 @@
-"""Random instructions that dispatch accepts, of every kind, and random memories with the numbers that go wrong first."""
+"""Random instructions that dispatch accepts, of every kind, and memories with the numbers that go wrong first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weft_sim.isa import (
 )
 from weft_sim.machine import MachineConfig
 
-__all__ = ["random_accumulators", "random_floats", "random_instruction", "small_machine"]
+__all__ = ["random_accumulators", "random_floats", "random_instruction", "random_words", "small_machine"]
 
 Generator = np.random.Generator
 
@@ -37,7 +37,7 @@ _SPECIAL_WORDS = np.array(
     ],
     np.uint32,
 )  # fmt: skip
-"""Zeros, infinities, quiet and signalling NaNs, subnormals, halves, and the edges of 8-bit, 24-bit and 32-bit integers."""
+"""Zeros, infinities, quiet and signalling NaNs, subnormals, halves, and the edges of 8, 24 and 32-bit integers."""
 
 
 def small_machine(lanes: int) -> MachineConfig:
@@ -72,8 +72,10 @@ def random_floats(random: Generator, count: int) -> list[float]:
     return [float(value) for value in random_words(random, count).view(np.float32)]
 
 
-def random_instruction(random: Generator, kind: type[Instruction], config: MachineConfig, dram_bytes: int) -> Instruction:
-    """One that `validate` accepts with all registers 0. Tries until its addresses fit, so it ends with probability 1."""
+def random_instruction(
+    random: Generator, kind: type[Instruction], config: MachineConfig, dram_bytes: int
+) -> Instruction:
+    """One that `validate` accepts with all registers 0. Tries until its addresses fit."""
     make = {Load: _transfer, Store: _transfer, Fill: _fill, Matmul: _matmul, Vector: _vector, Table: _table}[kind]
     while True:
         found = make(random, kind, config, dram_bytes)
@@ -207,7 +209,8 @@ def _scale(random: Generator) -> float:
 
 
 def _bounds(random: Generator) -> tuple[float, float]:
-    choices = [(float("-inf"), float("inf")), (-128.0, 127.0), (0.0, 6.0), tuple(random_floats(random, 2))]
+    low, high = random_floats(random, 2)
+    choices = [(float("-inf"), float("inf")), (-128.0, 127.0), (0.0, 6.0), (low, high)]
     return choices[int(random.integers(0, 4))]
 
 

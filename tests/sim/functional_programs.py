@@ -51,7 +51,8 @@ def image(random: np.random.Generator, config: MachineConfig) -> npt.NDArray[np.
     dram = random.integers(0, 256, size).astype(np.uint8)
     start = registers[_IMAGE]
     if random.random() < 0.5:
-        dram[start : start + config.scratchpad_bytes] = random_words(random, config.scratchpad_bytes // 4).view(np.uint8)
+        words = random_words(random, config.scratchpad_bytes // 4)
+        dram[start : start + config.scratchpad_bytes] = words.view(np.uint8)
     dram[start : start + 2048] = random_words(random, 512).view(np.uint8)
     identity = np.arange(256, dtype="<f4")
     dram[start + config.scratchpad_bytes : start + config.scratchpad_bytes + 1024] = identity.view(np.uint8)
@@ -98,9 +99,10 @@ def _dump(config: MachineConfig) -> list[Instruction]:
 def _projections() -> Sequence[Vector]:
     """Bytes that tell accumulator words apart: windows of 8 bits of the integer and of the float, and the float's
     NaN, infinities and sign of zero."""
+    kinds = ((Source.ACCUMULATOR_S32, range(-24, 1, 8)), (Source.ACCUMULATOR_F32, range(-24, 25, 8)))
     windows = [
         Vector(a_source=source, a_scale=2.0**exponent, table=1, destination=Destination.SCRATCHPAD_U8)
-        for source, exponents in ((Source.ACCUMULATOR_S32, range(-24, 1, 8)), (Source.ACCUMULATOR_F32, range(-24, 25, 8)))
+        for source, exponents in kinds
         for exponent in exponents
     ]
     inverse = Vector(
@@ -114,7 +116,9 @@ def _projections() -> Sequence[Vector]:
     return [*windows, inverse, equal]
 
 
-def _launch(device: object, config: MachineConfig, dram: npt.NDArray[np.uint8], program: Sequence[Instruction]) -> Outcome:
+def _launch(
+    device: object, config: MachineConfig, dram: npt.NDArray[np.uint8], program: Sequence[Instruction]
+) -> Outcome:
     data = np.frombuffer(encode_program(program), np.uint8)
     assert len(data) <= _PROGRAM_BYTES
     memory = dram.copy()

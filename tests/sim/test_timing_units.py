@@ -1,7 +1,7 @@
 """Cycle counts of tiny programs on weft-16, worked out by hand from docs/machine.md.
 
-Instruction 0 leaves the decoder in cycle 83: its request is loaded in 0 and presented in 1, its beats are on the
-bus in 65..72 and received in 66..73, the decoder takes it in 74 and counts 8 down. Later ones follow every 10
+Instruction 0 leaves the decoder in cycle 83: its request is loaded in 0 and presented in 1, its beats are on
+the bus in 65..72 and received in 66..73, the decoder takes it in 74 and counts 8 down. Later ones follow every 10
 cycles (83, 93, 103, 113), until the fifth, which is requested when the first is taken (75): 158, 168, …
 An instruction that left in t issues in t + 1.
 """

@@ -5,25 +5,61 @@
 namespace weft::bulk {
 namespace {
 
+/// `used` bytes minus zero, then 0 up to `lanes` words.
+template <typename Byte>
+void widen_vector(const std::uint8_t* bytes, std::int32_t zero, std::uint32_t used, std::uint32_t lanes,
+                  std::int16_t* words) {
+    for (std::uint32_t i = 0; i < used; ++i)
+        words[i] = static_cast<std::int16_t>(static_cast<Byte>(bytes[i]) - zero);
+    for (std::uint32_t i = used; i < lanes; ++i) words[i] = 0;
+}
+
+/// The same for a full vector: with a constant count the compiler makes it a few vector instructions.
+template <std::uint32_t LANES, typename Byte>
+void widen_full(const std::uint8_t* __restrict bytes, std::int32_t zero, std::int16_t* __restrict words) {
+    const auto narrow_zero = static_cast<std::int16_t>(zero);
+    for (std::uint32_t i = 0; i < LANES; ++i)
+        words[i] = static_cast<std::int16_t>(static_cast<Byte>(bytes[i]) - narrow_zero);
+}
+
+/// One vector of weights as a row of the tile.
+template <typename Byte>
+void widen_row(const std::uint8_t* bytes, std::int32_t zero, std::uint32_t used, std::uint32_t lanes,
+               std::int16_t* words) {
+    if (used != lanes) return widen_vector<Byte>(bytes, zero, used, lanes, words);
+    switch (lanes) {
+        case 8: return widen_full<8, Byte>(bytes, zero, words);
+        case 16: return widen_full<16, Byte>(bytes, zero, words);
+        case 32: return widen_full<32, Byte>(bytes, zero, words);
+        default: return widen_vector<Byte>(bytes, zero, used, lanes, words);
+    }
+}
+
+/// One vector of weights as a column of the tile: every word a row apart.
+template <typename Byte>
+void widen_column(const std::uint8_t* bytes, std::int32_t zero, std::uint32_t used, std::uint32_t lanes,
+                  std::int16_t* words) {
+    for (std::uint32_t k = 0; k < lanes; ++k)
+        words[std::size_t{k} * lanes] =
+            k < used ? static_cast<std::int16_t>(static_cast<Byte>(bytes[k]) - zero) : std::int16_t{0};
+}
+
 /// Widens the tile at `source`: W[k][c] − zero, and 0 where k or c is beyond what the instruction counts.
 /// In depthwise mode k is a tap, and input lanes limit the columns instead of the rows.
+template <typename Byte>
 void widen_weights(const isa::Matmul& m, std::uint32_t lanes, const std::uint8_t* source, TileWeights& weights) {
     const bool columns = m.weight_order == isa::WeightOrder::COLUMNS;
     const bool depthwise = m.mode == isa::MatmulMode::DEPTHWISE;
     const std::uint32_t valid = columns || depthwise ? m.input_lanes : lanes;  // within a weight vector
     const std::uint32_t vectors = columns || depthwise ? std::uint32_t{m.weight_rows}
                                                        : std::min<std::uint32_t>(m.weight_rows, m.input_lanes);
-    const std::size_t step = columns ? lanes : 1;
     for (std::uint32_t v = 0; v < lanes; ++v) {
-        std::int16_t* row = weights.data() + (columns ? v : std::size_t{v} * lanes);
         const std::uint32_t used = v < vectors ? valid : 0;
         const std::uint8_t* bytes = used == 0 ? source : source + std::int64_t{v} * m.weight_vector_stride * lanes;
-        if (m.weight_signed)
-            for (std::uint32_t i = 0; i < used; ++i)
-                row[i * step] = static_cast<std::int16_t>(static_cast<std::int8_t>(bytes[i]) - m.weight_zero);
+        if (columns)
+            widen_column<Byte>(bytes, m.weight_zero, used, lanes, weights.data() + v);
         else
-            for (std::uint32_t i = 0; i < used; ++i) row[i * step] = static_cast<std::int16_t>(bytes[i] - m.weight_zero);
-        for (std::uint32_t i = used; i < lanes; ++i) row[i * step] = 0;
+            widen_row<Byte>(bytes, m.weight_zero, used, lanes, weights.data() + std::size_t{v} * lanes);
     }
 }
 
@@ -125,8 +161,14 @@ void execute_matmul(const isa::Matmul& m, Memory& memory) {
     std::int64_t widened = -1;  // where the tile in `weights` came from
     TileWalk walk(m, lanes);
     do {
-        if (walk.weight != widened) widen_weights(m, lanes, memory.scratchpad.data() + walk.weight, weights);
-        widened = walk.weight;
+        if (walk.weight != widened) {
+            const std::uint8_t* source = memory.scratchpad.data() + walk.weight;
+            if (m.weight_signed)
+                widen_weights<std::int8_t>(m, lanes, source, weights);
+            else
+                widen_weights<std::uint8_t>(m, lanes, source, weights);
+            widened = walk.weight;
+        }
         const std::uint8_t* input = memory.scratchpad.data() + walk.input;
         std::int32_t* rows = memory.accumulators.data() + walk.accumulator;
         const bool replace = !m.accumulate && walk.first_reduction_step();

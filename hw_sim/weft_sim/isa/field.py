@@ -91,9 +91,7 @@ class SignedField(Field):
         number = int(value)
         half = 1 << (self.width - 1)
         if number != value or not -half <= number < half:
-            raise InstructionError(
-                f"field {self.name}={value!r} must be a whole number from {-half} to {half - 1}"
-            )
+            raise InstructionError(f"field {self.name}={value!r} must be a whole number from {-half} to {half - 1}")
         return number & ((1 << self.width) - 1)
 
     def from_bits(self, bits: int) -> int:

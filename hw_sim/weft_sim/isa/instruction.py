@@ -74,17 +74,12 @@ class Instruction:
     wait = UnsignedField(8, "bit u: take one token of channel (unit u → this unit) before issue")
     signal = UnsignedField(8, "bit u: give one token to channel (this unit → unit u) at retirement")
 
-    def __init_subclass__(
-        cls, opcode: int | None = None, mnemonic: str = "", unit: Unit = Unit.FETCH
-    ) -> None:
+    def __init_subclass__(cls, opcode: int | None = None, mnemonic: str = "", unit: Unit = Unit.FETCH) -> None:
         if opcode is None:  # a shared base of several instructions, such as `Transfer`
             return
         cls.OPCODE, cls.MNEMONIC, cls.UNIT = opcode, mnemonic, unit
         cls.FIELDS = tuple(
-            value
-            for base in reversed(cls.__mro__)
-            for value in vars(base).values()
-            if isinstance(value, Field)
+            value for base in reversed(cls.__mro__) for value in vars(base).values() if isinstance(value, Field)
         )
         low = 0
         for index, field in enumerate(cls.FIELDS):
@@ -108,18 +103,14 @@ class Instruction:
         raise AttributeError(f"instructions are immutable: use replace({name}=…)")
 
     def __eq__(self, other: object) -> bool:
-        return (
-            type(self) is type(other) and isinstance(other, Instruction) and self.encode() == other.encode()
-        )
+        return type(self) is type(other) and isinstance(other, Instruction) and self.encode() == other.encode()
 
     def __hash__(self) -> int:
         return hash(self.encode())
 
     def __repr__(self) -> str:
         shown = (
-            f"{f.name}={f.show(v)}"
-            for f, v in zip(self.FIELDS[1:], self.values[1:], strict=True)
-            if v != f.default
+            f"{f.name}={f.show(v)}" for f, v in zip(self.FIELDS[1:], self.values[1:], strict=True) if v != f.default
         )
         return f"{self.MNEMONIC}({', '.join(shown)})"
 
@@ -150,30 +141,22 @@ class Instruction:
 
     # What dispatch checks, in this order; the RTL's decoder makes the same checks in the same order.
 
-    def validate(
-        self, config: MachineConfig, registers: Sequence[int], dram_bytes: int
-    ) -> StaticFault | None:
+    def validate(self, config: MachineConfig, registers: Sequence[int], dram_bytes: int) -> StaticFault | None:
         """The fault that dispatch would raise for this instruction, or None. Tokens are checked by the
         caller."""
         for field, value in zip(self.FIELDS, self.values, strict=True):
             if field.illegal(value):
-                return StaticFault(
-                    FaultCause.ILLEGAL_FIELD, f"{field.name}={field.show(value)} means nothing"
-                )
+                return StaticFault(FaultCause.ILLEGAL_FIELD, f"{field.name}={field.show(value)} means nothing")
         own = 1 << self.UNIT
         for name, mask in (("wait", self.wait), ("signal", self.signal)):
             if mask & own or mask >= 1 << len(Unit):
-                return StaticFault(
-                    FaultCause.ILLEGAL_FIELD, f"{name}={mask:#04x} names this unit itself or no unit"
-                )
+                return StaticFault(FaultCause.ILLEGAL_FIELD, f"{name}={mask:#04x} names this unit itself or no unit")
         detail = self.check_fields(config)
         if detail is not None:
             return StaticFault(FaultCause.ILLEGAL_FIELD, detail)
         return self._check_ranges(config, registers, dram_bytes)
 
-    def _check_ranges(
-        self, config: MachineConfig, registers: Sequence[int], dram_bytes: int
-    ) -> StaticFault | None:
+    def _check_ranges(self, config: MachineConfig, registers: Sequence[int], dram_bytes: int) -> StaticFault | None:
         limits = {
             Space.DRAM: (dram_bytes, FaultCause.DRAM_RANGE),
             Space.SCRATCHPAD: (config.scratchpad_bytes, FaultCause.SCRATCHPAD_RANGE),

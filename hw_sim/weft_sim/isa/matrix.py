@@ -47,12 +47,12 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
     digits of the loops in `reduce_mask` are zero and `accumulate` is 0, the result replaces the row instead
     of being added.
 
-    DENSE: acc[c] += Σ_k x[k]·W[k, c], one row for every input vector.
-    DEPTHWISE: inner loops 1 and 2 walk the rows and columns of an input image plane in order; tap (r, s) of
-    lane c is W[r·window_columns + s, c]; a result exists where the window lies inside the plane and the step
-    matches: output (i, j) = Σ_{r,s} x[i·2^row_shift + r, j·2^column_shift + s]·W[r·window_columns + s], and
-    the accumulator strides of inner loops 1 and 2 count outputs i and j. weight_rows = window_rows ×
-    window_columns.
+    - DENSE: acc[c] += Σ_k x[k]·W[k, c], one row for every input vector.
+    - DEPTHWISE: inner loops 1 and 2 walk the rows and columns of an input image plane in order; tap (r, s) of
+      lane c is W[r·window_columns + s, c]; a result exists where the window lies inside the plane and the step
+      matches: output (i, j) = Σ_{r,s} x[i·2^row_shift + r, j·2^column_shift + s]·W[r·window_columns + s], and
+      the accumulator strides of inner loops 1 and 2 count outputs i and j. weight_rows = window_rows ×
+      window_columns.
     """
 
     __slots__ = ()
@@ -98,9 +98,7 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
     inner_input_stride_2 = SignedField(24, "vectors per step of inner loop 2")
     inner_accumulator_stride_0 = SignedField(24, "rows per step of inner loop 0")
     inner_accumulator_stride_1 = SignedField(24, "rows per step of inner loop 1 (depthwise: per output row)")
-    inner_accumulator_stride_2 = SignedField(
-        24, "rows per step of inner loop 2 (depthwise: per output column)"
-    )
+    inner_accumulator_stride_2 = SignedField(24, "rows per step of inner loop 2 (depthwise: per output column)")
 
     def outer_counts(self) -> tuple[int, ...]:
         """Counts of the outer loops, outermost first."""
@@ -168,9 +166,7 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
         rows = self._outer("accumulator") + self._inner("accumulator", self.output_counts())
         local = Space.SCRATCHPAD
         result = (
-            AddressStream(
-                "input", local, False, self.input * lanes, lanes, tuple((c, s * lanes) for c, s in inputs)
-            ),
+            AddressStream("input", local, False, self.input * lanes, lanes, tuple((c, s * lanes) for c, s in inputs)),
             AddressStream(
                 "weight", local, False, self.weight * lanes, lanes, tuple((c, s * lanes) for c, s in weights)
             ),
@@ -183,9 +179,7 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
     def reads_accumulators(self) -> bool:
         """Whether what the rows held before matters: also where a reduction loop moves on to rows of its
         own."""
-        moving = (
-            self.reduce_mask >> i & 1 and n > 1 and s for i, (n, s) in enumerate(self._outer("accumulator"))
-        )
+        moving = (self.reduce_mask >> i & 1 and n > 1 and s for i, (n, s) in enumerate(self._outer("accumulator")))
         return bool(self.accumulate) or any(moving)
 
     def execute(self, state: MachineState) -> None:
@@ -224,9 +218,7 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
                     r + ((rows - 1) << self.row_shift),
                     s + ((columns - 1) << self.column_shift),
                 )
-                tap = planes[
-                    :, r : last_row + 1 : 1 << self.row_shift, s : last_column + 1 : 1 << self.column_shift
-                ]
+                tap = planes[:, r : last_row + 1 : 1 << self.row_shift, s : last_column + 1 : 1 << self.column_shift]
                 sums += tap * weights[r * self.window_columns + s]
         return sums.reshape(-1, x.shape[1])
 

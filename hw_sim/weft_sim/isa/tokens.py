@@ -24,9 +24,7 @@ class TokenLedger:
         unit = instruction.UNIT
         for source in Unit:
             if instruction.wait >> source & 1 and not self.counts[source][unit]:
-                words = (
-                    f"{unit.name} waits for a token from {source.name} that no earlier instruction signals"
-                )
+                words = f"{unit.name} waits for a token from {source.name} that no earlier instruction signals"
                 return StaticFault(FaultCause.DEADLOCK, words)
         for target in Unit:
             if instruction.signal >> target & 1 and self.counts[unit][target] >= TOKEN_LIMIT:

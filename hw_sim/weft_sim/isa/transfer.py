@@ -19,8 +19,7 @@ _LOOPS = 4
 
 def _dims(instruction: Instruction, stride: str) -> tuple[tuple[int, int], ...]:
     return tuple(
-        (getattr(instruction, f"count_{i}"), getattr(instruction, f"{stride}_stride_{i}"))
-        for i in range(_LOOPS)
+        (getattr(instruction, f"count_{i}"), getattr(instruction, f"{stride}_stride_{i}")) for i in range(_LOOPS)
     )
 
 

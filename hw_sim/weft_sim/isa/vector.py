@@ -176,9 +176,7 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
         return None
 
     def _dims(self, operand: str) -> tuple[tuple[int, int], ...]:
-        return tuple(
-            (count, getattr(self, f"{operand}_stride_{i}")) for i, count in enumerate(self.loop_counts())
-        )
+        return tuple((count, getattr(self, f"{operand}_stride_{i}")) for i, count in enumerate(self.loop_counts()))
 
     def _result_dims(self) -> tuple[tuple[int, int], ...]:
         return self._dims("d")[: LOOPS - self.reduce_loops]
@@ -191,9 +189,7 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
             unit = config.lanes
             dims = ((self.count_0, self.parameter_stride * unit),)
             length = PARAMETER_VECTORS * unit
-            found.append(
-                AddressStream("parameter", Space.SCRATCHPAD, False, self.parameter * unit, length, dims)
-            )
+            found.append(AddressStream("parameter", Space.SCRATCHPAD, False, self.parameter * unit, length, dims))
         if self.table:
             found.append(AddressStream("table", Space.TABLE, False, self.table - 1, 1, ()))
         found.append(self._result_stream(config.lanes))
@@ -277,9 +273,7 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
         for target, result in zip(targets, results, strict=True):
             memory[target] = result  # one at a time: where an address is hit twice, the later step wins
 
-    def _encode(
-        self, state: MachineState, value: Floats
-    ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    def _encode(self, state: MachineState, value: Floats) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
         match self.destination:
             case Destination.SCRATCHPAD_S8:
                 return state.vectors, np.clip(self._integer(value), -128, 127).astype(np.int8).view(np.uint8)

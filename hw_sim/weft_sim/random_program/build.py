@@ -138,9 +138,7 @@ class _Builder:
         offset = int(self.rng.integers(0, 64)) + max(0, -7 * scale)
         self.code.append(self._to_mailbox(DATA_MAILBOX, low=0.0, high=7.0))
         self.code.append(
-            Register(
-                destination=DYNAMIC_REGISTER, source=source, mailbox=DATA_MAILBOX, offset=offset, scale=scale
-            )
+            Register(destination=DYNAMIC_REGISTER, source=source, mailbox=DATA_MAILBOX, offset=offset, scale=scale)
         )
         low, high = arena.offsets[source]
         return replace(arena, offsets={**arena.offsets, DYNAMIC_REGISTER: (low, high - 400)})
@@ -162,9 +160,7 @@ class _Builder:
         vector, row = self.counter
         steps = int(self.rng.integers(1, LOOP_STEPS + 1))
         self.code.append(Fill(scratchpad=vector * self.config.lanes, run_bytes=self.config.lanes))
-        self.code.append(
-            Vector(a=vector, d=row, b_source=Source.IMMEDIATE, destination=Destination.ACCUMULATOR_F32)
-        )
+        self.code.append(Vector(a=vector, d=row, b_source=Source.IMMEDIATE, destination=Destination.ACCUMULATOR_F32))
         self.code.append(Register(destination=WALKING_REGISTER, source=1, offset=int(self.rng.integers(64))))
         self._jump_next()
         top = len(self.code)

@@ -37,9 +37,7 @@ def dump_bytes(config: MachineConfig, arena: Arena) -> int:
     """Bytes that the dump writes to DRAM."""
     looks = sum(map(len, _SCALES.values()))
     rows = (arena.rows[1] - arena.rows[0] + 1) * config.lanes
-    return (
-        (arena.vectors[1] - arena.vectors[0] + 1) * config.lanes + looks * rows + TABLE_SLOTS * TABLE_ENTRIES
-    )
+    return (arena.vectors[1] - arena.vectors[0] + 1) * config.lanes + looks * rows + TABLE_SLOTS * TABLE_ENTRIES
 
 
 def dump_state(config: MachineConfig, arena: Arena, constants: int, offset: int) -> list[Instruction]:

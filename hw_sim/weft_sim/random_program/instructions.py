@@ -79,9 +79,7 @@ def _counts(rng: Generator, loops: int, most: int) -> list[int]:
     return counts
 
 
-def _place(
-    rng: Generator, counts: Sequence[int], length: int, span: Span, dense: bool
-) -> tuple[int, list[int]]:
+def _place(rng: Generator, counts: Sequence[int], length: int, span: Span, dense: bool) -> tuple[int, list[int]]:
     """Base and strides so that everything lies within `span`: a packed nest, or small strides of any sign and
     0."""
     room = span[1] - span[0]
@@ -124,9 +122,7 @@ def _local_runs(rng: Generator, arena: Arena) -> tuple[list[int], dict[str, Any]
 def _transfer(rng: Generator, arena: Arena) -> dict[str, Any]:
     counts, fields = _local_runs(rng, arena)
     register = _pick(rng, list(arena.offsets))
-    offset, strides = _place(
-        rng, counts, fields["run_bytes"], arena.offsets[register], bool(rng.random() < 0.5)
-    )
+    offset, strides = _place(rng, counts, fields["run_bytes"], arena.offsets[register], bool(rng.random() < 0.5))
     return fields | {"register": register, "offset": offset} | _strided("dram_stride", strides)
 
 
@@ -143,9 +139,9 @@ def _fill(rng: Generator, arena: Arena) -> Instruction:
 
 
 def _zero_points(rng: Generator) -> dict[str, int]:
-    return {
-        name: _pick(rng, [0, 0, -128, 255, rng.integers(-128, 256)]) for name in ("input_zero", "weight_zero")
-    } | {name: int(rng.integers(2)) for name in ("input_signed", "weight_signed", "accumulate")}
+    return {name: _pick(rng, [0, 0, -128, 255, rng.integers(-128, 256)]) for name in ("input_zero", "weight_zero")} | {
+        name: int(rng.integers(2)) for name in ("input_signed", "weight_signed", "accumulate")
+    }
 
 
 def _matmul(
@@ -158,18 +154,12 @@ def _matmul(
     fields["input_lanes"] = int(rng.integers(1, arena.config.lanes + 1))
     base, strides = _place(rng, [*outer, *inner], 1, arena.vectors, dense)
     fields |= (
-        {"input": base}
-        | _strided("outer_input_stride", strides[:4])
-        | _strided("inner_input_stride", strides[4:])
+        {"input": base} | _strided("outer_input_stride", strides[:4]) | _strided("inner_input_stride", strides[4:])
     )
     base, strides = _place(rng, [*outer, fields["weight_rows"]], 1, arena.vectors, dense)
-    fields |= {"weight": base, "weight_vector_stride": strides[4]} | _strided(
-        "outer_weight_stride", strides[:4]
-    )
+    fields |= {"weight": base, "weight_vector_stride": strides[4]} | _strided("outer_weight_stride", strides[:4])
     base, strides = _place(rng, [*outer, *outputs], 1, arena.rows, dense)
-    strides[:4] = [
-        0 if fields["reduce_mask"] >> i & 1 and rng.random() < 0.8 else s for i, s in enumerate(strides[:4])
-    ]
+    strides[:4] = [0 if fields["reduce_mask"] >> i & 1 and rng.random() < 0.8 else s for i, s in enumerate(strides[:4])]
     base = min(
         max(base, _lowest(arena.rows, [*outer, *outputs], strides)),
         _highest(arena.rows, [*outer, *outputs], strides),
@@ -237,9 +227,7 @@ def _vector(rng: Generator, arena: Arena) -> Instruction:
     if rng.random() < 0.6:
         fields |= {"low": float("-inf"), "high": float("inf")}
     fields |= {name: _float(rng) for name in ("a_scale", "a_low", "a_high", "a_rescale", "b_scale", "scale")}
-    fields |= {
-        name: _pick(rng, [0, rng.integers(-1 << 15, 1 << 15)]) for name in ("a_zero", "b_zero", "d_zero")
-    }
+    fields |= {name: _pick(rng, [0, rng.integers(-1 << 15, 1 << 15)]) for name in ("a_zero", "b_zero", "d_zero")}
     fields |= _operand(rng, arena, "a", fields["a_source"], counts)
     if fields["b_source"] < Source.IMMEDIATE:
         fields |= _operand(rng, arena, "b", fields["b_source"], counts)

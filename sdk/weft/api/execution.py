@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from weft.api.arrays import Arrays, random_arrays
 from weft.api.preparation import PrepareOptions, Source, open_program
 from weft.api.progress import Progress, quiet
 from weft.api.targets import Target
+from weft_runtime.devices import DeviceFactory, MemoryDevice
 from weft_runtime.executable import Executable
 from weft_runtime.profile import Profile
 from weft_runtime.session import Session
+from weft_sim import rtl
+from weft_sim.machine import MachineConfig
+from weft_sim.result import RunOptions, RunResult
 
-__all__ = ["RunReport", "run"]
+__all__ = ["RunReport", "rtl_with_waves", "run"]
 
 NO_SHAPES: Mapping[str, int] = {}
 
@@ -50,7 +58,7 @@ def run(
     source: Source | Executable,
     inputs: Mapping[str, Any] | None = None,
     *,
-    device: str = "sim",
+    device: str | DeviceFactory = "sim",
     target: Target | None = None,
     calibration: Mapping[str, Any] | None = None,
     shapes: Mapping[str, int] = NO_SHAPES,
@@ -68,3 +76,24 @@ def run(
     with Session(program, device) as session:
         outputs = session.run(arrays, lambda done, total: progress("run", done, total))
         return RunReport(program, outputs, session.profile, "random" if inputs is None else "given")
+
+
+def rtl_with_waves(path: Path, first: int = 0, last: int | None = None) -> DeviceFactory:
+    """What opens the RTL so that each launch leaves waveforms of cycles `first` to `last` in `path` (FST)."""
+    window = rtl.Waves(path, first) if last is None else rtl.Waves(path, first, last)
+
+    def launch(
+        config: MachineConfig,
+        dram: npt.NDArray[np.uint8],
+        program_address: int,
+        instruction_count: int,
+        registers: Sequence[int],
+        options: RunOptions,
+    ) -> RunResult:
+        return rtl.run_with_waves(config, dram, program_address, instruction_count, registers, window, options)
+
+    return lambda machine, size, options: _WavesDevice(machine, size, options, launch)
+
+
+class _WavesDevice(MemoryDevice):
+    name = "rtl"

@@ -17,6 +17,7 @@ import typer
 from weft.cli.bench import bench_command
 from weft.cli.check import check_command
 from weft.cli.compile import compile_command
+from weft.cli.cosim import cosim_command
 from weft.cli.disasm import disasm_command
 from weft.cli.explain import explain_command
 from weft.cli.run import run_command
@@ -30,6 +31,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compile": compile_command,
     "run": run_command,
     "verify": verify_command,
+    "cosim": cosim_command,
     "check": check_command,
     "disasm": disasm_command,
     "explain": explain_command,

@@ -23,6 +23,13 @@ from weft.cli.options import (
 __all__ = ["run_command"]
 
 
+def _window(value: str) -> str:
+    first, separator, last = value.partition(":")
+    if not separator or any(part and not (part.isascii() and part.isdigit()) for part in (first, last)):
+        raise typer.BadParameter(f"{value!r} is not FIRST:LAST (cycles; either may be left out)")
+    return value
+
+
 def run_command(
     program: Annotated[Path, typer.Argument(metavar="MODEL_OR_ARTIFACT", help="ONNX model or artifact (.weft).")],
     device: DeviceOption = "sim",
@@ -37,6 +44,12 @@ def run_command(
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     calibration: CalibrationOption = None,
+    waves: Annotated[
+        Path | None, typer.Option(metavar="FILE.fst", help="Waveforms of the last launch (device rtl only).")
+    ] = None,
+    waves_cycles: Annotated[
+        str, typer.Option(metavar="FIRST:LAST", callback=_window, help="Cycles that go into the waveforms.")
+    ] = "0:",
     shape: ShapeOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -46,16 +59,20 @@ def run_command(
     Example: weft run resnet8.weft --input images.npz --output answers.npz --trace resnet8.json
     """
     from weft.api.arrays import load_arrays, save_arrays
-    from weft.api.execution import run
+    from weft.api.execution import rtl_with_waves, run
     from weft.report import render_timeline, write_html, write_trace
 
+    if waves is not None and device != "rtl":
+        raise typer.BadParameter("--waves needs --device rtl")
+    first, last = waves_cycles.split(":")
+    opened = device if waves is None else rtl_with_waves(waves, int(first or 0), int(last) if last else None)
     given = None if inputs is None else load_arrays(inputs)
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
         result = run(
             program,
             given,
-            device=device,
+            device=opened,
             target=target,
             calibration=samples,
             shapes=shapes_of(shape),

@@ -80,7 +80,13 @@ def recognize(graph: Graph) -> Recognition:
                 take(operator)
     for node in graph.nodes:
         if node.name not in taken:
-            refused.setdefault(node.name, f"no pattern of this accelerator starts at {node.op_type} here")
+            refused.setdefault(node.name, _unknown(node))
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     operators.sort(key=lambda operator: order[operator.nodes[-1]])
     return Recognition(tuple(operators), {name: refused[name] for name in refused if name not in taken})
+
+
+def _unknown(node: onnx.NodeProto) -> str:
+    if node.op_type == "DequantizeLinear":
+        return "it gives floating-point values to the host or the user"
+    return f"no pattern of this accelerator starts at {node.op_type} here"

@@ -156,8 +156,6 @@ def _dispatch() -> str:
     lines.append("    switch (static_cast<Opcode>(opcode)) {")
     for kind in instruction_classes():
         name = kind.__name__
-        lines.append(
-            f'        case Opcode::{kind.MNEMONIC}: return {{{name}::UNIT, {name}::BITS, "{kind.MNEMONIC}"}};'
-        )
+        lines.append(f'        case Opcode::{kind.MNEMONIC}: return {{{name}::UNIT, {name}::BITS, "{kind.MNEMONIC}"}};')
     lines.append('        default: return {Unit::FETCH, 0, "?"};\n    }\n}')
     return "\n".join(lines)

@@ -17,13 +17,13 @@ __all__ = ["reference_page"]
 _INTRODUCTION = f"""<!-- {NOTICE} -->
 # The instruction set
 
-An instruction is {isa.INSTRUCTION_BYTES} bytes, read as one little-endian number of {
-    8 * isa.INSTRUCTION_BYTES
-} bits. A program is a sequence of instructions at a multiple of {isa.INSTRUCTION_BYTES}
-in DRAM; index *i* is the *i*-th instruction. FETCH decodes instructions in program order and hands each to
-its unit's queue; each unit executes its own in order, and units run independently of each other but for
-tokens. The NumPy semantics beside each entry's fields in `hw_sim/weft_sim/isa/` settle every question;
-`docs/machine.md` says in which cycle things happen.
+An instruction is {isa.INSTRUCTION_BYTES} bytes, read as one little-endian number of
+{8 * isa.INSTRUCTION_BYTES} bits.
+A program is a sequence of instructions at a multiple of {isa.INSTRUCTION_BYTES} in DRAM; index *i* is the
+*i*-th instruction. FETCH decodes instructions in program order and hands each to its unit's queue; each unit
+executes its own in order, and units run independently of each other but for tokens. The NumPy semantics
+beside each entry's fields in `hw_sim/weft_sim/isa/` settle every question; `docs/machine.md` says in which
+cycle things happen.
 
 A program is position-independent: LOAD and STORE address DRAM relative to one of {isa.REGISTERS} base
 registers that the host binds at launch. All addresses are checked before an instruction is dispatched.
@@ -44,9 +44,10 @@ token that no earlier instruction signals is refused (DEADLOCK), and so is one t
 {isa.TOKEN_LIMIT} tokens of a channel not yet waited for (TOKEN_OVERFLOW). So a program that is dispatched
 cannot hang.
 
-Nothing else orders two units. Two accesses of which one writes, by different units or by one unit that has
-several instructions in flight, must be ordered by tokens, or the program's answer depends on time;
-`weft_sim.races` proves that they are.
+Nothing else orders two units, but that FETCH dispatches nothing while an instruction of its own waits. Two
+accesses by different units of which one writes must be ordered by tokens, or the program's answer depends on
+time; `weft_sim.races` proves that they are, and `weft_sim.synchronize` puts the tokens in. Within a unit,
+instructions take effect in order.
 """
 
 _DISPATCH = """## Dispatch checks
@@ -57,8 +58,8 @@ before it completes; it and everything after it has no effect.
 1. the index lies inside the program (PROGRAM_RANGE);
 2. the opcode exists (ILLEGAL_OPCODE);
 3. reserved bits are 0, every enumeration's field holds a member, `wait` and `signal` name other units, and
-the fields fit together on this machine (ILLEGAL_FIELD): no loop count is 0, and the product of an
-instruction's loop counts (for LOAD, STORE and FILL times `run_bytes`) is at most MAX_WORK;
+   the fields fit together on this machine (ILLEGAL_FIELD): no loop count is 0, and the product of an
+   instruction's loop counts (for LOAD, STORE and FILL times `run_bytes`) is at most MAX_WORK;
 4. every address lies inside its memory; where several do not, the lowest cause is reported (DRAM_RANGE,
    SCRATCHPAD_RANGE, ACCUMULATOR_RANGE);
 5. the tokens (DEADLOCK, then TOKEN_OVERFLOW).

@@ -19,9 +19,7 @@ def repository_root() -> Path:
     package = Path(__file__).resolve().parents[2]
     root = package.parents[1]
     if package.parent.name != "hw_sim" or not (root / "docs").is_dir():
-        raise WeftError(
-            f"{package} is not inside a source checkout: run this from the repository's hw_sim folder"
-        )
+        raise WeftError(f"{package} is not inside a source checkout: run this from the repository's hw_sim folder")
     return root
 
 

@@ -14,10 +14,12 @@ _RESERVED = frozenset({"input", "parameter", "register", "table", "wait"})
 
 _HEAD = f"""// {NOTICE}
 //
-// Packed structs have their first member in the highest bits, so members stand in reverse order of the table,
-and // matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a trailing
-underscore. // Enumerations' fields are plain logic: their value may be illegal until *_enums_legal says
-otherwise. `ifndef WEFT_ISA_PKG_SV `define WEFT_ISA_PKG_SV
+// Packed structs have their first member in the highest bits, so members stand in reverse order of the
+// table, and matmul_t'(instruction[MATMUL_BITS-1:0]) gives the fields. Members named like a keyword have a
+// trailing underscore. Enumerations' fields are plain logic: their value may be illegal until
+// *_enums_legal says otherwise.
+`ifndef WEFT_ISA_PKG_SV
+`define WEFT_ISA_PKG_SV
 
 package weft_isa_pkg;
 """

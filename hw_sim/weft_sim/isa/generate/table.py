@@ -56,9 +56,7 @@ def field_groups(kind: type[Instruction]) -> Iterator[tuple[str, list[Field]]]:
 
 def snake_case(name: str) -> str:
     """CamelCase → snake_case."""
-    return "".join(
-        f"_{letter}" if letter.isupper() and i else letter for i, letter in enumerate(name)
-    ).lower()
+    return "".join(f"_{letter}" if letter.isupper() and i else letter for i, letter in enumerate(name)).lower()
 
 
 def summary(kind: type[Instruction]) -> str:

@@ -56,8 +56,10 @@ def _cone(graph: Graph, end: onnx.NodeProto) -> tuple[list[onnx.NodeProto], Tens
             if producer.name not in names:
                 names.add(producer.name)
                 open_values += [name for name in producer.input if name]
+        elif producer is None:
+            raise Refusal("it quantizes an input of the model")
         else:
-            raise Refusal("it is no function of one quantized value")
+            raise Refusal(f"it quantizes what {producer.op_type} computes in floating point")
         if len(names) > MAX_NODES:
             raise Refusal(f"more than {MAX_NODES} operators lie between the quantizations")
     if len({(each.name, float(each.scale), each.zero_point) for each in sources.values()}) != 1:
