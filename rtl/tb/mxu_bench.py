@@ -101,7 +101,7 @@ async def prepare(dut, seed):
 @cocotb.test()
 async def random_matmuls(dut):
     rng, state = await prepare(dut, 1)
-    arena = Arena(CONFIG, (0, VECTORS), (0, ROWS), {0: (0, 1)})
+    arena = Arena(CONFIG, (0, VECTORS), (0, ROWS), {0: (0, 1 << 16)})
     tasks = []
     while len(tasks) < 120:
         found = random_instruction(rng, arena)
