@@ -80,9 +80,9 @@ class Sources:
     def under(cls, root: Path) -> Sources:
         """The files below a project root."""
         source, generated, core = root / "rtl" / "src", root / "rtl" / "generated", root / "hw_sim" / "core"
-        modules = sorted(path for path in source.glob("*.sv") if path.name != "weft_pkg.sv")
+        modules = sorted(source.glob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name != "weft_pkg.sv", path.name))
         return cls(
-            verilog=(source / "weft_pkg.sv", *modules),
+            verilog=tuple(modules),
             generated=(generated / "weft_isa_pkg.sv", generated / "weft_config_pkg.sv"),
             waivers=source / "lint.vlt",
             cplusplus=(root / "rtl" / "tb" / "harness.cpp", core / "dram.cpp"),

@@ -95,7 +95,7 @@ module dispatch
 
   validate u_validate (
     .clk_i, .instruction_i(instruction_q), .step_i(decoding_q ? countdown_q : 4'd0),
-    .base_i(registers_q[transfer.register[3:0]]), .dram_bytes_i, .cause_o(field_cause)
+    .base_i(registers_q[transfer.register_[3:0]]), .dram_bytes_i, .cause_o(field_cause)
   );
 
   token_ledger u_ledger (
@@ -177,7 +177,7 @@ module dispatch
     transfer_o.value = fill.value;
     transfer_o.signal = signal_mask;
     transfer_o.wait_ = wait_mask;
-    transfer_o.dram = registers_q[transfer.register[3:0]] + transfer.offset;
+    transfer_o.dram = registers_q[transfer.register_[3:0]] + transfer.offset;
     transfer_o.dram_stride = {transfer.dram_stride_3, transfer.dram_stride_2, transfer.dram_stride_1, transfer.dram_stride_0};
     if (opcode == OPCODE_FILL) begin
       transfer_o.scratchpad = fill.scratchpad[ByteBits-1:0];

@@ -18,21 +18,21 @@ module float_add
 
   function automatic aligned_t align(float_t x, float_t y);
     aligned_t aligned;
-    float_t large, small;
+    float_t larger, smaller;
     logic [7:0] distance;
     sum_t augend, addend, moved;
-    large = y[30:0] > x[30:0] ? y : x;
-    small = y[30:0] > x[30:0] ? x : y;
-    distance = exponent(large) - exponent(small);
-    augend = {1'b0, significand(large), 3'd0};
-    addend = {1'b0, significand(small), 3'd0};
+    larger = y[30:0] > x[30:0] ? y : x;
+    smaller = y[30:0] > x[30:0] ? x : y;
+    distance = exponent(larger) - exponent(smaller);
+    augend = {1'b0, significand(larger), 3'd0};
+    addend = {1'b0, significand(smaller), 3'd0};
     moved = addend >> distance;
     moved[0] = moved[0] || (moved << distance) != addend;
-    aligned.special = large[30:23] == '1;
+    aligned.special = larger[30:23] == '1;
     aligned.nan = is_nan(x) || is_nan(y) || (is_infinite(x) && is_infinite(y) && x[31] != y[31]);
-    aligned.exponent = exponent(large);
+    aligned.exponent = exponent(larger);
     aligned.sum = x[31] == y[31] ? augend + moved : augend - moved;
-    aligned.sign = aligned.sum == '0 ? x[31] && y[31] : large[31];
+    aligned.sign = aligned.sum == '0 ? x[31] && y[31] : larger[31];
     return aligned;
   endfunction
 

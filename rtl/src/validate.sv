@@ -100,7 +100,7 @@ module validate
         fields_legal = 32'(register.destination) < REGISTERS && 32'(register.source) <= NO_REGISTER
                        && 32'(register.mailbox) <= NO_MAILBOX;
       end
-      OPCODE_LOAD, OPCODE_STORE: fields_legal = 32'(transfer.register) < REGISTERS;
+      OPCODE_LOAD, OPCODE_STORE: fields_legal = 32'(transfer.register_) < REGISTERS;
       OPCODE_MATMUL: fields_legal = matmul_legal(matmul);
       OPCODE_VECTOR: fields_legal = vector_legal(vector);
       OPCODE_TABLE: fields_legal = 32'(table_load.slot) < TABLE_SLOTS;

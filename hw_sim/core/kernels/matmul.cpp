@@ -5,34 +5,15 @@
 namespace weft::bulk {
 namespace {
 
-/// `used` bytes minus zero, then 0 up to `lanes` words.
+/// One vector of weights as a row of the tile: `used` bytes minus zero, then 0. The count stays a variable: the compiler
+/// makes vector instructions of such a loop, but unrolls a constant one into single bytes.
 template <typename Byte>
-void widen_vector(const std::uint8_t* bytes, std::int32_t zero, std::uint32_t used, std::uint32_t lanes,
-                  std::int16_t* words) {
-    for (std::uint32_t i = 0; i < used; ++i)
-        words[i] = static_cast<std::int16_t>(static_cast<Byte>(bytes[i]) - zero);
-    for (std::uint32_t i = used; i < lanes; ++i) words[i] = 0;
-}
-
-/// The same for a full vector: with a constant count the compiler makes it a few vector instructions.
-template <std::uint32_t LANES, typename Byte>
-void widen_full(const std::uint8_t* __restrict bytes, std::int32_t zero, std::int16_t* __restrict words) {
+void widen_row(const std::uint8_t* __restrict bytes, std::int32_t zero, std::uint32_t used, std::uint32_t lanes,
+               std::int16_t* __restrict words) {
     const auto narrow_zero = static_cast<std::int16_t>(zero);
-    for (std::uint32_t i = 0; i < LANES; ++i)
+    for (std::uint32_t i = 0; i < used; ++i)
         words[i] = static_cast<std::int16_t>(static_cast<Byte>(bytes[i]) - narrow_zero);
-}
-
-/// One vector of weights as a row of the tile.
-template <typename Byte>
-void widen_row(const std::uint8_t* bytes, std::int32_t zero, std::uint32_t used, std::uint32_t lanes,
-               std::int16_t* words) {
-    if (used != lanes) return widen_vector<Byte>(bytes, zero, used, lanes, words);
-    switch (lanes) {
-        case 8: return widen_full<8, Byte>(bytes, zero, words);
-        case 16: return widen_full<16, Byte>(bytes, zero, words);
-        case 32: return widen_full<32, Byte>(bytes, zero, words);
-        default: return widen_vector<Byte>(bytes, zero, used, lanes, words);
-    }
+    for (std::uint32_t i = used; i < lanes; ++i) words[i] = 0;
 }
 
 /// One vector of weights as a column of the tile: every word a row apart.
