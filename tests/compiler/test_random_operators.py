@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import qdq
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -17,12 +15,6 @@ from weft.frontend import Model, integerize, normalize, reference_session
 from weft_runtime.executable import Executable
 from weft_runtime.session import Session
 from weft_sim.machine import machine
-
-_SPEC = importlib.util.spec_from_file_location("weft_test_qdq", Path(__file__).parent / "qdq.py")
-assert _SPEC is not None and _SPEC.loader is not None
-qdq = importlib.util.module_from_spec(_SPEC)
-sys.modules["weft_test_qdq"] = qdq
-_SPEC.loader.exec_module(qdq)
 
 TARGETS = ("weft-8", "weft-16", "weft-32", "vta-16")
 DEVICES = ("golden", "sim")

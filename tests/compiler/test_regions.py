@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import qdq
 
 from weft.compiler import compile as compile_model
 from weft.frontend import Model, integerize, normalize, reference_session
 from weft_runtime import artifact
 from weft_runtime.session import Session
-
-_SPEC = importlib.util.spec_from_file_location("weft_test_qdq", Path(__file__).parent / "qdq.py")
-assert _SPEC is not None and _SPEC.loader is not None
-qdq = importlib.util.module_from_spec(_SPEC)
-sys.modules["weft_test_qdq"] = qdq
-_SPEC.loader.exec_module(qdq)
 
 
 def check(graph: Any, tmp_path: Path, target: str = "weft-16") -> Any:
