@@ -23,14 +23,25 @@ class Benchmark:
     run: Callable[..., dict[str, Any]]
 
 
-def _simulator(target: str = "weft-16", repeats: str = "3", size: str = "224") -> dict[str, Any]:
+def _simulator(
+    target: str = "weft-16", repeats: str = "3", size: str = "224", with_rtl: str = "auto"
+) -> dict[str, Any]:
     from weft.bench.simulator import run  # imports the compiler, which listing benchmarks need not wait for
 
-    return run(target, repeats, size)
+    return run(target, repeats, size, with_rtl)
+
+
+def _lockstep(target: str = "weft-16", size: str = "224", stall_seed: str = "0") -> dict[str, Any]:
+    from weft.bench.lockstep import run
+
+    return run(target, size, stall_seed)
 
 
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
-    for each in (Benchmark("simulator", "speed of the simulator on the convolutions of ResNet-18", _simulator),)
+    for each in (
+        Benchmark("simulator", "speed of the simulator, and of the RTL, on the convolutions of ResNet-18", _simulator),
+        Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
+    )
 }
 """Every benchmark by its name."""
