@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from weft_sim import golden, rtl
-from weft_sim.cosim import Comparison, Device, Difference, compare, differences
+from weft_sim.cosim import Comparison, Device, Difference, compare, memory_differences
 from weft_sim.isa import INSTRUCTION_BYTES, FaultCause, Halt, Instruction, decode
 from weft_sim.machine import MachineConfig
 from weft_sim.random_program import RandomProgram, generate
-from weft_sim.result import RunOptions
+from weft_sim.result import RunOptions, RunResult
 
-__all__ = ["FuzzCase", "FuzzFailure", "FuzzReport", "fuzz", "fuzz_case", "run_case", "shrink"]
+__all__ = ["FuzzCase", "FuzzFailure", "FuzzReport", "fuzz", "fuzz_case", "run_case", "shrink", "with_cycle_limit"]
 
 _FAULTS = tuple(cause for cause in FaultCause if cause not in (FaultCause.NONE, FaultCause.CYCLE_LIMIT))
 CYCLE_LIMIT = 5_000_000
@@ -70,6 +71,11 @@ def fuzz_case(config: MachineConfig, seed: int) -> FuzzCase:
     return FuzzCase(config, program, RunOptions(stall_seed=stall_seed, cycle_limit=CYCLE_LIMIT), seed)
 
 
+def with_cycle_limit(case: FuzzCase, cycles: int) -> FuzzCase:
+    """The case ended after so many cycles: for hardware that may hang."""
+    return dataclasses.replace(case, options=dataclasses.replace(case.options, cycle_limit=cycles))
+
+
 def run_case(case: FuzzCase, device: Device = rtl.run) -> Comparison:
     """The case on the golden model (bytes), simulator and RTL; the simulator's disagreement with the golden model is the
     first difference where there is one."""
@@ -81,15 +87,25 @@ def run_case(case: FuzzCase, device: Device = rtl.run) -> Comparison:
         return found
     expected = program.dram.copy()
     reference = golden.run(case.config, expected, *launch)
-    stand_in = dataclasses.replace(
-        reference, cycles=found.simulator.cycles, units=found.simulator.units, events=found.simulator.events,
-        read_bytes=found.simulator.read_bytes, write_bytes=found.simulator.write_bytes,
-    )  # fmt: skip
-    wrong = next(differences(stand_in, expected, found.simulator, memory), None)
+    wrong = next(_golden_differences(reference, expected, found.simulator, memory), None)
     if wrong is None:
         return found
-    wrong = dataclasses.replace(wrong, what=f"{wrong.what} (golden model instead of simulator)")
+    wrong = dataclasses.replace(wrong, what=f"{wrong.what} (the golden model as the simulator, the simulator as the RTL)")
     return Comparison(found.simulator, found.rtl, wrong)
+
+
+def _golden_differences(
+    golden_result: RunResult,
+    golden_dram: npt.NDArray[np.uint8],
+    result: RunResult,
+    dram: npt.NDArray[np.uint8],
+) -> Iterator[Difference]:
+    outcome = tuple((r.fault.cause, r.fault.instruction) if r.fault else None for r in (golden_result, result))
+    if outcome[0] != outcome[1]:
+        yield Difference("fault", str(outcome[0]), str(outcome[1]))
+    if golden_result.instructions != result.instructions:
+        yield Difference("instructions", str(golden_result.instructions), str(result.instructions))
+    yield from memory_differences(golden_result, golden_dram, result, dram)
 
 
 def fuzz(
@@ -161,11 +177,15 @@ def _with(program: RandomProgram, index: int, instruction: Instruction) -> Rando
     dram = program.dram.copy()
     start = program.program_address + index * INSTRUCTION_BYTES
     dram[start : start + INSTRUCTION_BYTES] = np.frombuffer(instruction.encode(), np.uint8)
-    return dataclasses.replace(program, dram=dram)
+    instructions = list(program.instructions)
+    if index < len(instructions):
+        instructions[index] = instruction
+    return dataclasses.replace(program, dram=dram, instructions=tuple(instructions))
 
 
 def _cut(program: RandomProgram, length: int) -> RandomProgram:
-    return dataclasses.replace(_with(program, length, Halt()), instruction_count=length + 1)
+    changed = _with(program, length, Halt())
+    return dataclasses.replace(changed, instructions=changed.instructions[: length + 1], instruction_count=length + 1)
 
 
 def _simpler(instruction: Instruction | None) -> Iterator[Instruction]:

@@ -58,13 +58,14 @@ class BuildKind:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a build: SystemVerilog in order, the harness and what it links, and the folder of C++ headers."""
+    """The files of a build: SystemVerilog in order, the harness and what it links, and folders of C++ headers."""
 
     verilog: tuple[Path, ...]
     generated: tuple[Path, ...]
     waivers: Path
     cplusplus: tuple[Path, ...]
     headers: Path
+    compression: Path
     declarations: Path
 
     @classmethod
@@ -87,12 +88,13 @@ class Sources:
             waivers=source / "lint.vlt",
             cplusplus=(root / "rtl" / "tb" / "harness.cpp", core / "dram.cpp"),
             headers=core,
+            compression=root / "rtl" / "tb" / "compression",
             declarations=core / "api.cdef.h",
         )
 
     def digest(self) -> str:
         """Hash of every file that a build reads."""
-        headers = sorted(self.headers.rglob("*.h*"))
+        headers = [*sorted(self.headers.rglob("*.h*")), *sorted(self.compression.glob("*.h"))]
         files = (*self.generated, *self.verilog, self.waivers, *self.cplusplus, *headers)
         state = hashlib.sha256()
         for path in files:
@@ -200,7 +202,7 @@ class _Build:
         runtime = ("verilated.cpp", "verilated_threads.cpp", *self.kind.runtime)
         files = [*sorted(folder.glob("*.cpp")), *self.sources.cplusplus, *(include / name for name in runtime)]
         files.sort(key=lambda path: -path.stat().st_size)  # the longest first
-        folders = (folder, self.sources.headers, include, include / "vltstd")
+        folders = (folder, self.sources.headers, self.sources.compression, include, include / "vltstd")
         flags = ("-std=c++20", "-fPIC", "-fvisibility=hidden", "-w", *self.kind.compiler, *(f"-I{f}" for f in folders))
         objects = []
         with concurrent.futures.ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
@@ -218,8 +220,7 @@ class _Build:
 
     def _link(self, folder: Path, objects: Sequence[Path]) -> Path:
         built = folder / "model.so"
-        libraries = ("-lz",) if self.kind.runtime else ()
-        command = (str(self.tools.compiler), "-shared", "-o", str(built), *map(str, objects), "-pthread", *libraries)
+        command = (str(self.tools.compiler), "-shared", "-o", str(built), *map(str, objects), "-pthread")
         _run(command, "linking the RTL model")
         return built
 

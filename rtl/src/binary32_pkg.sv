@@ -58,9 +58,9 @@ package binary32_pkg;
     return zeros;
   endfunction
 
-  // Rounds ±sum × 2^(exponent − Bias − 26). The exponent is at least 1; below that of a normal number the leading one is
+  // Rounds ±sum × 2^(power − Bias − 26). The power is at least 1; below that of a normal number the leading one is
   // absent and the same addition gives a subnormal, because the leading one is what makes the exponent field 1.
-  function automatic float_t round(logic sign, logic [8:0] exponent, sum_t sum);
+  function automatic float_t round(logic sign, logic [8:0] power, sum_t sum);
     logic [23:0] kept;
     logic up;
     logic [31:0] magnitude;
@@ -71,7 +71,7 @@ package binary32_pkg;
       kept = sum[26:3];
       up = sum[2] && (sum[3] || sum[1:0] != '0);
     end
-    magnitude = {exponent - 9'd1 + 9'(sum[27]), 23'd0} + 32'(kept) + 32'(up);
+    magnitude = {power - 9'd1 + 9'(sum[27]), 23'd0} + 32'(kept) + 32'(up);
     return {sign, magnitude >= 32'(Infinity) ? Infinity : magnitude[30:0]};
   endfunction
 

@@ -1,12 +1,17 @@
-// x + y in two cycles: 1 order, align and add; 2 normalize and round. Zero of opposite operands is +0.
+// x + y in each lane, in two cycles: 1 order, align and add; 2 normalize and round. Zero of opposite operands is +0.
+//
+// Lanes are a loop, not instances, because Verilator then makes one piece of code of them; what is between the cycles stands in
+// words of 64 bits for the same reason, and unused bits vanish in synthesis.
 module float_add
   import binary32_pkg::*;
-(
-  input  logic       clk_i,
-  input  logic [1:0] enable_i,  // the operands are taken; the result is made
-  input  float_t     x_i,
-  input  float_t     y_i,
-  output float_t     result_o
+#(
+  parameter int unsigned Lanes = 1
+) (
+  input  logic               clk_i,
+  input  logic   [1:0]       enable_i,  // the operands are taken; the result is made
+  input  float_t [Lanes-1:0] x_i,
+  input  float_t [Lanes-1:0] y_i,
+  output float_t [Lanes-1:0] result_o
 );
   typedef struct packed {
     logic special;  // the result is NaN or infinite
@@ -49,12 +54,24 @@ module float_add
     return round(aligned.sign, 9'(aligned.exponent) - 9'(zeros), aligned.sum << zeros);
   endfunction
 
-  aligned_t aligned_q;
-  float_t result_q;
+  logic [Lanes-1:0][63:0] aligned_q;
+  float_t [Lanes-1:0] result_q;
 
   always_ff @(posedge clk_i) begin
-    if (enable_i[0]) aligned_q <= align(x_i, y_i);
-    if (enable_i[1]) result_q <= normalize(aligned_q);
+    automatic logic [Lanes-1:0][63:0] next;
+    if (enable_i[0]) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = 64'(align(x_i[l], y_i[l]));
+      aligned_q <= next;
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    automatic float_t [Lanes-1:0] next;
+    if (enable_i[1]) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = normalize(aligned_t'(aligned_q[l][$bits(aligned_t)-1:0]));
+      result_q <= next;
+    end
   end
 
   assign result_o = result_q;

@@ -1,15 +1,18 @@
-// x ÷ y, a digit recurrence: 1 normalize both and take off the quotient's leading one; 2 to 7 four quotient bits each, which
-// makes 23 behind the leading one and the guard bit; 8 round. One division at a time; the owner counts the cycles.
+// x ÷ y in each lane, a digit recurrence: 1 normalize both and take off the quotient's leading one; 2 to 7 four quotient bits each, which
+// makes 23 behind the leading one and the guard bit; 8 round. One division at a time; the owner counts the
+// cycles. (About the lanes, see float_add.)
 module float_divide
   import binary32_pkg::*;
-(
-  input  logic   clk_i,
-  input  logic   start_i,
-  input  logic   step_i,  // in six cycles between start_i and round_i
-  input  logic   round_i,
-  input  float_t x_i,
-  input  float_t y_i,
-  output float_t result_o
+#(
+  parameter int unsigned Lanes = 1
+) (
+  input  logic               clk_i,
+  input  logic               start_i,
+  input  logic               step_i,  // in six cycles between start_i and round_i
+  input  logic               round_i,
+  input  float_t [Lanes-1:0] x_i,
+  input  float_t [Lanes-1:0] y_i,
+  output float_t [Lanes-1:0] result_o
 );
   localparam int unsigned BitsPerStep = 4;
 
@@ -73,13 +76,24 @@ module float_divide
     return round(division.sign, 9'd1, denormalize(sum, 10'd1 - division.exponent));
   endfunction
 
-  division_t division_q;
-  float_t result_q;
+  division_t [Lanes-1:0] division_q;
+  float_t [Lanes-1:0] result_q;
 
   always_ff @(posedge clk_i) begin
-    if (start_i) division_q <= start(x_i, y_i);
-    else if (step_i) division_q <= step(division_q);
-    if (round_i) result_q <= finish(division_q);
+    automatic division_t [Lanes-1:0] next;
+    if (start_i || step_i) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = start_i ? start(x_i[l], y_i[l]) : step(division_q[l]);
+      division_q <= next;
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    automatic float_t [Lanes-1:0] next;
+    if (round_i) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = finish(division_q[l]);
+      result_q <= next;
+    end
   end
 
   assign result_o = result_q;

@@ -1,12 +1,14 @@
-// x × y in two cycles: 1 multiply the significands; 2 normalize and round.
+// x × y in each lane, in two cycles: 1 multiply the significands; 2 normalize and round. (About the lanes, see float_add.)
 module float_multiply
   import binary32_pkg::*;
-(
-  input  logic       clk_i,
-  input  logic [1:0] enable_i,  // the operands are taken; the result is made
-  input  float_t     x_i,
-  input  float_t     y_i,
-  output float_t     result_o
+#(
+  parameter int unsigned Lanes = 1
+) (
+  input  logic               clk_i,
+  input  logic   [1:0]       enable_i,  // the operands are taken; the result is made
+  input  float_t [Lanes-1:0] x_i,
+  input  float_t [Lanes-1:0] y_i,
+  output float_t [Lanes-1:0] result_o
 );
   typedef struct packed {
     logic nan;
@@ -14,7 +16,6 @@ module float_multiply
     logic zero;
     logic sign;
     logic signed [9:0] exponent;
-    logic [5:0] zeros;  // before the leading one of either significand: as many, or one more, has the product
     logic [47:0] product;
   } product_t;
 
@@ -25,16 +26,13 @@ module float_multiply
     product.nan = is_nan(x) || is_nan(y) || (product.zero && product.infinite);
     product.sign = x[31] ^ y[31];
     product.exponent = 10'(exponent(x)) + 10'(exponent(y)) - 10'(Bias);
-    product.zeros = 6'd0;
-    if (x[30:23] == '0) product.zeros = 6'(leading_zeros({significand(x), 8'd0}));
-    if (y[30:23] == '0) product.zeros = product.zeros + 6'(leading_zeros({significand(y), 8'd0}));
     product.product = 48'(significand(x)) * 48'(significand(y));
     return product;
   endfunction
 
   function automatic float_t normalize(product_t product);
     logic [47:0] moved;
-    logic [9:0] distance;
+    logic [9:0] distance, zeros;
     logic sticky;
     if (product.nan) return NotANumber;
     if (product.infinite) return {product.sign, Infinity};
@@ -45,18 +43,32 @@ module float_multiply
       sticky = (moved << distance) != product.product || moved[19:0] != '0;
       return round(product.sign, 9'd1, {moved[47:21], moved[20] || sticky});
     end
+    // The leading one is in bit 47 or 46 unless a factor is subnormal. Both are not, here: so it is in bit 23 or above.
+    zeros = product.product[47] ? 10'd0 : 10'(leading_zeros(product.product[46:15]));
     distance = product.exponent - 10'd1;
-    if (distance > 10'(product.zeros)) distance = 10'(product.zeros);
+    if (distance > zeros) distance = zeros;
     moved = product.product << distance;
     return round(product.sign, 9'(product.exponent - distance), {moved[47:21], moved[20:0] != '0});
   endfunction
 
-  product_t product_q;
-  float_t result_q;
+  logic [Lanes-1:0][63:0] product_q;
+  float_t [Lanes-1:0] result_q;
 
   always_ff @(posedge clk_i) begin
-    if (enable_i[0]) product_q <= multiply(x_i, y_i);
-    if (enable_i[1]) result_q <= normalize(product_q);
+    automatic logic [Lanes-1:0][63:0] next;
+    if (enable_i[0]) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = 64'(multiply(x_i[l], y_i[l]));
+      product_q <= next;
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    automatic float_t [Lanes-1:0] next;
+    if (enable_i[1]) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = normalize(product_t'(product_q[l][$bits(product_t)-1:0]));
+      result_q <= next;
+    end
   end
 
   assign result_o = result_q;

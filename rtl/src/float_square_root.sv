@@ -1,14 +1,17 @@
-// √x, a digit recurrence: 1 normalize and take off the root's leading one; 2 to 7 four bits of the root each, which makes 23
-// behind the leading one and the guard bit; 8 round. One root at a time; the owner counts the cycles.
+// √x in each lane, a digit recurrence: 1 normalize and take off the root's leading one; 2 to 7 four bits of the root each, which makes 23
+// behind the leading one and the guard bit; 8 round. One root at a time; the owner counts the cycles. (About
+// the lanes, see float_add.)
 module float_square_root
   import binary32_pkg::*;
-(
-  input  logic   clk_i,
-  input  logic   start_i,
-  input  logic   step_i,  // in six cycles between start_i and round_i
-  input  logic   round_i,
-  input  float_t x_i,
-  output float_t result_o
+#(
+  parameter int unsigned Lanes = 1
+) (
+  input  logic               clk_i,
+  input  logic               start_i,
+  input  logic               step_i,  // in six cycles between start_i and round_i
+  input  logic               round_i,
+  input  float_t [Lanes-1:0] x_i,
+  output float_t [Lanes-1:0] result_o
 );
   localparam int unsigned BitsPerStep = 4;
 
@@ -64,13 +67,24 @@ module float_square_root
     return round(1'b0, extraction.exponent, {1'b0, extraction.root, 1'b0, extraction.remainder != '0});
   endfunction
 
-  extraction_t extraction_q;
-  float_t result_q;
+  extraction_t [Lanes-1:0] extraction_q;
+  float_t [Lanes-1:0] result_q;
 
   always_ff @(posedge clk_i) begin
-    if (start_i) extraction_q <= start(x_i);
-    else if (step_i) extraction_q <= step(extraction_q);
-    if (round_i) result_q <= finish(extraction_q);
+    automatic extraction_t [Lanes-1:0] next;
+    if (start_i || step_i) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = start_i ? start(x_i[l]) : step(extraction_q[l]);
+      extraction_q <= next;
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    automatic float_t [Lanes-1:0] next;
+    if (round_i) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = finish(extraction_q[l]);
+      result_q <= next;
+    end
   end
 
   assign result_o = result_q;

@@ -57,7 +57,8 @@ module vpu
   localparam int unsigned Joined = 19;  // the last stage of the reduction
   localparam int unsigned AddressBits = VectorBits > RowBits ? VectorBits : RowBits;
   localparam int unsigned TableVectors = 4 * TABLE_ENTRIES / Lanes;
-  localparam int unsigned BlockBits = $clog2(TableVectors + 1);
+  localparam int unsigned MaxBlock = TableVectors > PARAMETER_VECTORS ? TableVectors : PARAMETER_VECTORS;
+  localparam int unsigned BlockBits = $clog2(MaxBlock + 1);
   localparam int unsigned CountdownBits = $clog2(DIVIDE_INTERVAL);
 
   typedef logic [AddressBits-1:0] address_t;
@@ -115,19 +116,17 @@ module vpu
 
   // Steps.
 
-  logic [4:0] loop_first, loop_last, reduced, result_loop_last, result_loop_first;
+  logic [4:0] loop_last, reduced, result_loop_last;
   logic [4:0][15:0] counts;
-  logic step_first, step_last, step_final, block_last;
+  logic step_first_q, step_last, step_final;
 
   assign counts = {task_q.count_4, task_q.count_3, task_q.count_2, task_q.count_1, task_q.count_0};
   assign reduced = ~5'(5'b11111 >> task_q.reduce_loops[2:0]);
-  assign step_first = &(loop_first | ~reduced);
   assign step_last = &(loop_last | ~reduced);
   assign step_final = &loop_last;
-  assign block_last = &loop_last[4:1];
 
   vpu_loops u_loops (
-    .clk_i, .start_i(issue_o), .next_i(enters), .count_i(counts), .first_o(loop_first), .last_o(loop_last)
+    .clk_i, .start_i(issue_o), .next_i(enters), .count_i(counts), .last_o(loop_last)
   );
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -139,52 +138,47 @@ module vpu
     end
   end
   always_ff @(posedge clk_i) begin
+    if (issue_o) step_first_q <= 1'b1;
+    else if (enters) step_first_q <= step_last;
     if (moves) begin
-      first_q <= {first_q[Joined-1:1], step_first};
+      first_q <= {first_q[Joined-1:1], step_first_q};
       last_q <= {last_q[Joined-1:1], step_last};
       final_q <= {final_q[Stages-1:1], step_final};
     end
   end
 
-  // What is still to do: vectors of a table or of the next parameter record; operands of the next step.
+  // The next step's operands. Before the first of a block of steps its parameter record is read.
 
-  logic [BlockBits-1:0] block_left_q;
-  logic [7:0] block_vector_q;  // the vector of the block that is read next
   logic [CountdownBits-1:0] countdown_q;
-  address_t block_start_q, block_address_q, next_block;
-  logic steps_left_q, holds_a_q, holds_b_q, b_read, starts_block;
+  vector_address_t block_address;
+  logic steps_left_q, holds_a_q, holds_b_q, b_read;
   logic reads_block, reads_step, reads_a, reads_b, a_granted, b_granted, started_q;
+  logic block_arrives, block_done;
+  logic [7:0] block_vector;
+  logic [BlockBits-1:0] head_vectors;
 
   assign b_read = in_scratchpad(task_q.b_source) || in_rows(task_q.b_source);
-  assign reads_block = moves && block_left_q != '0;
-  assign reads_step = moves && block_left_q == '0 && countdown_q == '0 && steps_left_q;
+  assign reads_step = moves && !reads_block && countdown_q == '0 && steps_left_q;
   assign reads_a = reads_step && !holds_a_q;
   assign reads_b = reads_step && b_read && !holds_b_q;
   assign a_granted = a_local_grant_i || a_row_grant_i;
   assign b_granted = b_local_grant_i || b_row_grant_i;
   assign enters = reads_step && (holds_a_q || a_granted) && (!b_read || holds_b_q || b_granted);
-  assign starts_block = enters && task_q.parameters && block_last && !step_final;
-  assign next_block = block_start_q + address_t'(task_q.parameter_stride);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      block_left_q <= '0;
       countdown_q <= '0;
       steps_left_q <= 1'b0;
       holds_a_q <= 1'b0;
       holds_b_q <= 1'b0;
       started_q <= 1'b0;
     end else if (issue_o) begin
-      if (head_is_table) block_left_q <= BlockBits'(TableVectors);
-      else block_left_q <= head.parameters ? BlockBits'(PARAMETER_VECTORS) : '0;
       countdown_q <= '0;
       steps_left_q <= !head_is_table;
       holds_a_q <= 1'b0;
       holds_b_q <= 1'b0;
       started_q <= 1'b0;
     end else if (moves) begin
-      if (starts_block) block_left_q <= BlockBits'(PARAMETER_VECTORS);
-      else if (reads_block && a_granted) block_left_q <= block_left_q - BlockBits'(1);
       if (enters) countdown_q <= wait_of(task_q);
       else if (countdown_q != '0) countdown_q <= countdown_q - CountdownBits'(1);
       if (enters && step_final) steps_left_q <= 1'b0;
@@ -194,20 +188,17 @@ module vpu
     end
   end
 
-  always_ff @(posedge clk_i) begin
-    if (issue_o) begin
-      block_start_q <= head_is_table ? address_t'(head_table.source) : address_t'(head.parameter_);
-      block_address_q <= head_is_table ? address_t'(head_table.source) : address_t'(head.parameter_);
-      block_vector_q <= '0;
-    end else if (starts_block) begin
-      block_start_q <= next_block;
-      block_address_q <= next_block;
-      block_vector_q <= '0;
-    end else if (reads_block && a_granted) begin
-      block_address_q <= block_address_q + address_t'(1);
-      block_vector_q <= block_vector_q + 8'd1;
-    end
-  end
+  assign head_vectors = head_is_table ? BlockBits'(TableVectors)
+                        : head.parameters ? BlockBits'(PARAMETER_VECTORS) : '0;
+
+  vpu_block #(.MaxVectors(MaxBlock)) u_block (
+    .clk_i, .rst_ni, .start_i(issue_o), .start_vectors_i(head_vectors),
+    .start_address_i(VectorBits'(head_is_table ? head_table.source : head.parameter_)),
+    .next_i(enters && task_q.parameters && &loop_last[4:1] && !step_final),
+    .stride_i(VectorBits'(task_q.parameter_stride)),
+    .moves_i(moves), .reads_o(reads_block), .address_o(block_address), .grant_i(a_local_grant_i),
+    .arrives_o(block_arrives), .vector_o(block_vector), .done_o(block_done)
+  );
 
   // Addresses. A result's come in the order in which results leave the pipeline; reduced loops stand still.
 
@@ -234,8 +225,7 @@ module vpu
   end
 
   vpu_loops u_result_loops (
-    .clk_i, .start_i(issue_o), .next_i(writes), .count_i(result_counts), .first_o(result_loop_first),
-    .last_o(result_loop_last)
+    .clk_i, .start_i(issue_o), .next_i(writes), .count_i(result_counts), .last_o(result_loop_last)
   );
   vpu_address #(.Bits(AddressBits)) u_d_address (
     .clk_i, .start_i(issue_o), .base_i(address_t'(head.d)), .next_i(writes), .last_i(result_loop_last),
@@ -245,7 +235,7 @@ module vpu
   );
 
   assign a_local_read_o = reads_block || (reads_a && in_scratchpad(task_q.a_source));
-  assign a_local_address_o = reads_block ? VectorBits'(block_address_q) : VectorBits'(a_address);
+  assign a_local_address_o = reads_block ? block_address : VectorBits'(a_address);
   assign a_row_read_o = reads_a && in_rows(task_q.a_source);
   assign a_row_address_o = row_address_t'(a_address);
   assign b_local_read_o = reads_b && in_scratchpad(task_q.b_source);
@@ -256,26 +246,16 @@ module vpu
 
   // What was granted arrives in the next cycle, frozen or not.
 
-  logic a_arrives_q, b_arrives_q, block_arrives_q, table_last_q, table_done_q;
-  logic [7:0] block_vector_arrives_q;
+  logic a_arrives_q, b_arrives_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       a_arrives_q <= 1'b0;
       b_arrives_q <= 1'b0;
-      block_arrives_q <= 1'b0;
-      table_last_q <= 1'b0;
-      table_done_q <= 1'b0;
     end else begin
       a_arrives_q <= reads_a && a_granted;
       b_arrives_q <= reads_b && b_granted;
-      block_arrives_q <= reads_block && a_granted;
-      table_last_q <= reads_block && a_granted && is_table && block_left_q == BlockBits'(1);
-      table_done_q <= table_last_q;
     end
-  end
-  always_ff @(posedge clk_i) begin
-    if (reads_block) block_vector_arrives_q <= block_vector_q;
   end
 
   words_t result;
@@ -285,8 +265,8 @@ module vpu
     .a_arrives_i(a_arrives_q), .a_bytes_i(a_local_data_i), .a_words_i(a_row_data_i),
     .b_arrives_i(b_arrives_q), .b_bytes_i(b_local_data_i), .b_words_i(b_row_data_i),
     .clear_record_i(issue_o), .clear_scale_i(head.a_scale),
-    .record_arrives_i(block_arrives_q && !is_table), .table_arrives_i(block_arrives_q && is_table),
-    .table_slot_i(task_table.slot[0]), .block_vector_i(block_vector_arrives_q), .result_o(result)
+    .record_arrives_i(block_arrives && !is_table), .table_arrives_i(block_arrives && is_table),
+    .table_slot_i(task_table.slot[0]), .block_vector_i(block_vector), .result_o(result)
   );
 
   // Results and retirement.
@@ -304,7 +284,7 @@ module vpu
   assign mailbox_number_o = task_q.d[3:0];
   assign mailbox_value_o = result[0];
 
-  assign retires = table_done_q || (writes && final_q[Stages]);
+  assign retires = (is_table && block_done) || (writes && final_q[Stages]);
   assign retire_o = retires;
   assign retire_signal_o = task_q.signal[Units-1:0];
 

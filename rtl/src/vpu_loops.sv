@@ -4,13 +4,11 @@ module vpu_loops (
   input  logic             start_i,  // the first step is next
   input  logic             next_i,   // a step is done
   input  logic [4:0][15:0] count_i,  // while steps are done
-  output logic [4:0]       first_o,  // the loop is at its first step
   output logic [4:0]       last_o    // the loop is at its last step
 );
   logic [4:0][15:0] digit_q;
 
   for (genvar l = 0; l < 5; l++) begin : gen_loop
-    assign first_o[l] = digit_q[l] == '0;
     assign last_o[l] = digit_q[l] == count_i[l] - 16'd1;
   end
 

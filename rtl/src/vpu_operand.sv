@@ -1,6 +1,7 @@
-// The first four stages of an operand in one lane: 1 it arrives and its offset is applied, 2 it becomes a float, 3 and 4 it
-// is scaled.
+// The first four stages of an operand: 1 it arrives and its offset is applied, 2 it becomes a float, 3 and 4 it is scaled.
+// (Why lanes are loops: see float_add.)
 module vpu_operand
+  import weft_pkg::*;
   import binary32_pkg::*;
 (
   input  logic        clk_i,
@@ -9,33 +10,58 @@ module vpu_operand
   // What was read arrives in the cycle after its grant, and is kept because its step may have to wait for the other operand
   // or for the whole pipeline to move.
   input  logic        arrives_i,
-  input  logic [7:0]  byte_i,
-  input  logic [31:0] word_i,
+  input  bytes_t      bytes_i,
+  input  words_t      words_i,
 
-  // How it is read; constant while an instruction is active.
-  input  logic        is_byte_i,
-  input  logic        is_signed_i,
-  input  logic        is_float_i,
-  input  logic [31:0] offset_i,   // added to an integer, modulo 2^32
-  input  float_t      scale_i,
-  output float_t      result_o
+  input  logic [7:0]  source_i,   // source_e; constant while an instruction is active
+  input  logic [31:0] zero_i,     // subtracted from an integer …
+  input  words_t      bias_i,     // … and added, modulo 2^32
+  input  words_t      scale_i,
+  output words_t      result_o
 );
-  logic [31:0] arriving, kept_q, moved_q;
-  float_t float_q;
+  import weft_isa_pkg::*;
 
-  assign arriving = is_byte_i ? {{24{is_signed_i && byte_i[7]}}, byte_i} : word_i;
+  logic is_byte, is_signed, is_float;
+  words_t kept_q, moved_q, float_q;
 
+  assign is_byte = source_i <= SOURCE_SCRATCHPAD_U8;
+  assign is_signed = source_i == SOURCE_SCRATCHPAD_S8;
+  assign is_float = source_i == SOURCE_ACCUMULATOR_F32;
+
+  // What moves on at once need not be kept.
   always_ff @(posedge clk_i) begin
-    if (arrives_i) kept_q <= arriving;
-    if (enable_i[1]) begin
-      if (is_float_i) moved_q <= canonical(arrives_i ? arriving : kept_q);
-      else moved_q <= (arrives_i ? arriving : kept_q) + offset_i;
+    automatic words_t next;
+    if (arrives_i && !enable_i[1]) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = is_byte ? {{24{is_signed && bytes_i[l][7]}}, bytes_i[l]} : words_i[l];
+      kept_q <= next;
     end
+  end
+  always_ff @(posedge clk_i) begin
+    automatic words_t next;
+    if (enable_i[1]) begin
+      /* verilator unroll_disable */
+      for (int unsigned l = 0; l < Lanes; l++) begin
+        next[l] = !arrives_i ? kept_q[l] : is_byte ? {{24{is_signed && bytes_i[l][7]}}, bytes_i[l]} : words_i[l];
+        next[l] = is_float ? canonical(next[l]) : next[l] + bias_i[l] - zero_i;
+      end
+      moved_q <= next;
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    automatic words_t next;
     if (enable_i[2]) begin
-      if (is_float_i) float_q <= moved_q;
-      else float_q <= from_integer(moved_q);
+      if (is_float) begin
+        float_q <= moved_q;
+      end else begin
+        /* verilator unroll_disable */
+        for (int unsigned l = 0; l < Lanes; l++) next[l] = from_integer(moved_q[l]);
+        float_q <= next;
+      end
     end
   end
 
-  float_multiply u_scale (.clk_i, .enable_i({enable_i[4], enable_i[3]}), .x_i(float_q), .y_i(scale_i), .result_o);
+  float_multiply #(.Lanes(Lanes)) u_scale (
+    .clk_i, .enable_i({enable_i[4], enable_i[3]}), .x_i(float_q), .y_i(scale_i), .result_o
+  );
 endmodule

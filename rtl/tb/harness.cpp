@@ -8,7 +8,9 @@
 #include <deque>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "Vweft.h"
@@ -32,7 +34,7 @@ constexpr unsigned UNITS = 5, ACTIVITIES = 10, FETCH = 0, LOAD = 1;
 
 /// Addresses of csr.sv.
 enum Csr : std::uint32_t {
-    CONTROL = 0x000, FAULT_CAUSE = 0x010, FAULT_INDEX = 0x014, STATUS = 0x004, PROGRAM = 0x018, LENGTH = 0x01c,
+    CONTROL = 0x000, STATUS = 0x004, IRQ_ENABLE = 0x008, IRQ_STATUS = 0x00c, FAULT_CAUSE = 0x010, FAULT_INDEX = 0x014, PROGRAM = 0x018, LENGTH = 0x01c,
     DRAM_BYTES = 0x020, LIMIT = 0x024, CYCLES = 0x028, INSTRUCTIONS = 0x030, LANES = 0x038, CYCLE_LIMIT_LOW = 0x03c,
     REGISTERS = 0x040, MAILBOXES = 0x080, CYCLE_LIMIT_HIGH = 0x0c0, ACTIVITY = 0x200
 };
@@ -89,11 +91,15 @@ private:
     std::deque<std::size_t> starting_fill_;
 };
 
+void check(bool holds, const char* otherwise) {
+    if (!holds) throw std::runtime_error(otherwise);
+}
+
 /// The memory behind the three AXI4 ports: timing by weft::Dram, data here.
 class Memory {
 public:
     Memory(const weft::Config& config, std::uint64_t seed, std::uint8_t* data, std::uint64_t bytes)
-        : timing_(config, seed), beat_(config.dram_beat_bytes), data_(data), bytes_(bytes) {}
+        : timing_(config, seed), beat_(config.dram_beat_bytes), longest_(config.burst_beats), data_(data), bytes_(bytes) {}
 
     void drive(Vweft& top) {
         const weft::Dram::Outputs out = timing_.outputs();
@@ -110,6 +116,12 @@ public:
         top.m_store_bvalid_i = out.b_valid;
     }
 
+    /// A run that was stopped must not receive its last beat once more.
+    static void disconnect(Vweft& top) {
+        top.m_fetch_arready_i = top.m_load_arready_i = top.m_store_awready_i = top.m_store_wready_i = 0;
+        top.m_fetch_rvalid_i = top.m_load_rvalid_i = top.m_store_bvalid_i = 0;
+    }
+
     void advance(const Vweft& top) {
         weft::Dram::Inputs in;
         in.ar_valid = {top.m_fetch_arvalid_o != 0, top.m_load_arvalid_o != 0};
@@ -119,6 +131,9 @@ public:
         in.aw_valid = top.m_store_awvalid_o;
         in.w_valid = top.m_store_wvalid_o;
         in.w_last = top.m_store_wlast_o;
+        check_burst(in.ar_valid[FETCH], top.m_fetch_araddr_o, in.ar_beats[FETCH], top.m_fetch_arsize_o, top.m_fetch_arburst_o);
+        check_burst(in.ar_valid[LOAD], top.m_load_araddr_o, in.ar_beats[LOAD], top.m_load_arsize_o, top.m_load_arburst_o);
+        check_burst(in.aw_valid, top.m_store_awaddr_o, top.m_store_awlen_o + 1u, top.m_store_awsize_o, top.m_store_awburst_o);
         if (in.aw_valid && top.m_store_awready_i) bursts_.push_back(top.m_store_awaddr_o);
         if (in.w_valid && top.m_store_wready_i) accept(top);
         timing_.advance(in);
@@ -134,6 +149,13 @@ private:
         bool last;
     };
 
+    /// AXI4: whole beats, incrementing, not across a multiple of 4096; and no longer than the machine's bursts or an instruction.
+    void check_burst(bool valid, std::uint32_t address, std::uint32_t beats, unsigned size, unsigned kind) const {
+        if (!valid) return;
+        check(1u << size == beat_ && kind == 1, "an AXI burst is not one of whole, incrementing beats");
+        check(address % 4096 + beats * beat_ <= 4096, "an AXI burst crosses a multiple of 4096");
+        check(beats <= std::max(longest_, 128 / beat_), "an AXI burst is too long");
+    }
     void read(std::uint32_t address, void* lanes) const {
         const std::uint64_t size = address < bytes_ ? std::min<std::uint64_t>(beat_, bytes_ - address) : 0;
         if (size < beat_) std::memset(lanes, 0, beat_);
@@ -161,6 +183,7 @@ private:
 
     weft::Dram timing_;
     std::uint32_t beat_;
+    std::uint32_t longest_;  ///< burst, in beats
     std::uint8_t* data_;
     std::uint64_t bytes_;
     std::deque<std::uint32_t> bursts_;  ///< next address of each open write burst
@@ -181,13 +204,19 @@ public:
         clock();
         top_->rst_ni = 1;
         clock();
-        write(PROGRAM, launch.program_address);
-        write(LENGTH, launch.instruction_count);
-        write(DRAM_BYTES, static_cast<std::uint32_t>(dram_bytes));
-        write(LIMIT, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(launch.instruction_limit, 1, UINT32_MAX)));
-        write(CYCLE_LIMIT_LOW, static_cast<std::uint32_t>(launch.cycle_limit));
-        write(CYCLE_LIMIT_HIGH, static_cast<std::uint32_t>(launch.cycle_limit >> 32));
-        for (std::uint32_t i = 0; i < 16; ++i) write(REGISTERS + 4 * i, launch.registers[i]);
+        check(!top_->interrupt_o && read(STATUS) == 0 && read(IRQ_STATUS) == 0, "the machine is not idle after reset");
+        std::vector<std::pair<std::uint32_t, std::uint32_t>> settings{
+            {PROGRAM, launch.program_address},
+            {LENGTH, launch.instruction_count},
+            {DRAM_BYTES, static_cast<std::uint32_t>(dram_bytes)},
+            {LIMIT, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(launch.instruction_limit, 1, UINT32_MAX))},
+            {CYCLE_LIMIT_LOW, static_cast<std::uint32_t>(launch.cycle_limit)},
+            {CYCLE_LIMIT_HIGH, static_cast<std::uint32_t>(launch.cycle_limit >> 32)},
+            {IRQ_ENABLE, launch.instruction_count & 1},
+        };
+        for (std::uint32_t i = 0; i < 16; ++i) settings.emplace_back(REGISTERS + 4 * i, launch.registers[i]);
+        for (const auto& [address, value] : settings) write(address, value);
+        for (const auto& [address, value] : settings) check(read(address) == value, "a control register does not hold its value");
     }
     ~Machine() { top_->final(); }
     Machine(const Machine&) = delete;
@@ -209,11 +238,13 @@ public:
             rise();
             ++now_;
         }
+        Memory::disconnect(*top_);
         events_.close(now_);
         launched_ = false;
     }
 
     void report(weft_result& result) {
+        if (launch_.cycle_limit != 0) take_interrupt();
         result.cycles = read64(CYCLES);
         result.instructions = read(INSTRUCTIONS);
         result.turns = now_;
@@ -235,6 +266,13 @@ public:
     std::vector<weft_event> take_events() { return events_.take_all(); }
 
 private:
+    /// The interrupt is pending, shows if it is enabled, and can be cleared.
+    void take_interrupt() {
+        check(read(STATUS) >> 1 == (read(FAULT_CAUSE) != 0 ? 3u : 1u), "STATUS does not say how the launch ended");
+        check(read(IRQ_STATUS) == 1 && top_->interrupt_o == (launch_.instruction_count & 1), "no interrupt at the end");
+        write(IRQ_STATUS, 1);
+        check(read(IRQ_STATUS) == 0 && !top_->interrupt_o, "the interrupt cannot be cleared");
+    }
     // Cycle t ends with the rising edge at time 2t + 2.
     void settle() {
         top_->clk_i = 0;
