@@ -90,8 +90,14 @@ def _package(
         inputs=model.inputs, outputs=model.outputs, batch=_batch(model.inputs, normalized.inputs),
         nodes=nodes, macs=sum(node.macs for node in nodes),
         offloaded_macs=sum(node.macs for node in nodes if node.device != "host"),
-        inexact=(), calibration=calibration,
+        inexact=_inexact(parts), calibration=calibration,
     )  # fmt: skip
+
+
+def _inexact(parts: list[_Part]) -> tuple[str, ...]:
+    """A line for each operator that runs on the accelerator and may differ from the reference."""
+    operators = (operator for part in parts for operator in part.group.operators)
+    return tuple(f"{operator.name}: {operator.inexact}" for operator in operators if operator.inexact)
 
 
 def _region(part: _Part, name: str) -> Region:
@@ -116,18 +122,21 @@ def _batch(given: tuple[TensorSignature, ...], bound: tuple[TensorSignature, ...
 
 def _reports(graph: Graph, placement: Placement, parts: list[_Part], config: MachineConfig) -> tuple[NodeReport, ...]:
     """One report per node of the integer graph, in graph order."""
-    operators = {name: operator for operator in placement.operators for name in operator.nodes}
     regions: dict[str, tuple[str, RegionEstimate]] = {}
     for index, part in enumerate(part for part in parts if part.region is not None):
         if part.estimate is not None:
             regions.update({each.name: (f"region_{index}", part.estimate) for each in part.group.operators})
+    operators = {
+        name: operator for operator in placement.operators if operator.name in regions for name in operator.nodes
+    }
     kept = {node.name for part in parts for node in part.group.nodes}
     reports = []
     for node in graph.nodes:
         macs, operator = node_macs(graph, node), operators.get(node.name)
-        if operator is None:
+        if operator is None or node.name in kept:
             absorbed = node.name not in kept
-            reason = "absorbed by its readers on the accelerator" if absorbed else placement.reasons.get(node.name, "")
+            reason = placement.reasons.get(node.name, "the host reads its result as well")
+            reason = "absorbed by its readers on the accelerator" if absorbed else reason
             device = config.name if absorbed else "host"
             reports.append(NodeReport(node.name, node.op_type, device, reason, "", 0, macs))
             continue

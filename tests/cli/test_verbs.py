@@ -127,7 +127,6 @@ def test_models_and_artifacts_at_fault(weft: Callable, artifact: Path, tmp_path:
         ("verify", artifact),
         ("compile", artifact, "-o", tmp_path / "out.weft"),
         ("run", artifact, "--target", "weft-8"),
-        ("run", artifact, "--device", "rtl"),
         ("run", artifact, "--target", tmp_path / "none.json"),
         ("run", artifact, "-d", "golden", "-o", tmp_path / "no" / "out.npz"),
     ]

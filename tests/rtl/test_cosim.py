@@ -30,12 +30,28 @@ def _launch(instructions, size=1 << 16):
 
 
 COPY = (
-    Load(register=0, offset=3, scratchpad=5, run_bytes=100, count_3=7, dram_stride_3=131, scratchpad_stride_3=101,
-         signal=1 << Unit.STORE),
-    Store(register=1, offset=1, scratchpad=5, run_bytes=50, count_3=14, dram_stride_3=67, scratchpad_stride_3=50,
-          wait=1 << Unit.LOAD),
+    Load(
+        register=0,
+        offset=3,
+        scratchpad=5,
+        run_bytes=100,
+        count_3=7,
+        dram_stride_3=131,
+        scratchpad_stride_3=101,
+        signal=1 << Unit.STORE,
+    ),
+    Store(
+        register=1,
+        offset=1,
+        scratchpad=5,
+        run_bytes=50,
+        count_3=14,
+        dram_stride_3=67,
+        scratchpad_stride_3=50,
+        wait=1 << Unit.LOAD,
+    ),
     Halt(),
-)  # fmt: skip
+)
 
 
 @needs_rtl
@@ -88,9 +104,20 @@ def test_empty_program() -> None:
 def test_machine_that_is_no_preset() -> None:
     """One bank, one burst in flight, odd sizes, the narrowest bus: a package is generated for it."""
     config = dataclasses.replace(
-        CONFIG, name="odd", lanes=4, scratchpad_bytes=20480, scratchpad_banks=1, accumulator_rows=88, accumulator_banks=1,
-        dram_beat_bytes=4, burst_beats=2, outstanding_bursts=1, queue_depth=2, fetch_depth=2, line_depth=16,
-    )  # fmt: skip
+        CONFIG,
+        name="odd",
+        lanes=4,
+        scratchpad_bytes=20480,
+        scratchpad_banks=1,
+        accumulator_rows=88,
+        accumulator_banks=1,
+        dram_beat_bytes=4,
+        burst_beats=2,
+        outstanding_bursts=1,
+        queue_depth=2,
+        fetch_depth=2,
+        line_depth=16,
+    )
     report = cosim_fuzz.fuzz(config, 25, 1, rtl.run_checked)
     assert not report.failures, f"seed {report.failures[0].case.seed}: {report.failures[0].difference}"
 

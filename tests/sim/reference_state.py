@@ -24,9 +24,7 @@ class ReferenceState:
         self.dram = Dram(config, seed)
         self.tokens: Counter[tuple[Unit, Unit]] = Counter()
         self.given: list[tuple[Unit, Unit]] = []
-        self.queues: dict[Unit, deque[tuple[int, isa.Instruction, list[int]]]] = {
-            unit: deque() for unit in WAYS
-        }
+        self.queues: dict[Unit, deque[tuple[int, isa.Instruction, list[int]]]] = {unit: deque() for unit in WAYS}
         self.events: list[list[int]] = []
         self.activity: Counter[tuple[str, str]] = Counter()
         self.registers = [0] * isa.REGISTERS

@@ -76,9 +76,7 @@ class Transfers(ReferenceState):
         streams = instruction.streams(self.config, registers)
         pieces = self.pieces(streams[-1], instruction.run_bytes)
         fill = isinstance(instruction, isa.Fill)
-        self.load_contexts.append(
-            {"number": number, "instruction": instruction, "fill": fill, "pieces": pieces}
-        )
+        self.load_contexts.append({"number": number, "instruction": instruction, "fill": fill, "pieces": pieces})
         if not fill:
             runs = addresses(streams[0].base, streams[0].dims).tolist()
             self.generator = deque((run, instruction.run_bytes) for run in runs)
@@ -130,13 +128,9 @@ class Transfers(ReferenceState):
             number, instruction, registers = self.pop(Unit.STORE, t)
             assert isinstance(instruction, isa.Store)
             outside, local = instruction.streams(self.config, registers)
-            runs = deque(
-                (run, instruction.run_bytes) for run in addresses(outside.base, outside.dims).tolist()
-            )
+            runs = deque((run, instruction.run_bytes) for run in addresses(outside.base, outside.dims).tolist())
             pieces = self.pieces(local, instruction.run_bytes)
-            self.store_contexts.append(
-                {"number": number, "instruction": instruction, "runs": runs, "pieces": pieces}
-            )
+            self.store_contexts.append({"number": number, "instruction": instruction, "runs": runs, "pieces": pieces})
 
 
 class Compute(ReferenceState):
@@ -228,9 +222,9 @@ class Compute(ReferenceState):
                 kind, address = vpu["steps"][0][name]
                 if kind is None or name in vpu["held"]:
                     continue
-                asks[name if kind == "byte" else f"row_{name}"] = (
-                    self.bank if kind == "byte" else self.row_bank
-                )(address)
+                asks[name if kind == "byte" else f"row_{name}"] = (self.bank if kind == "byte" else self.row_bank)(
+                    address
+                )
         return asks
 
     def step_vpu(self, t: int, head: str, asks: dict[str, Any], grants: set[str]) -> None:
@@ -349,9 +343,7 @@ def result_rows(instruction: isa.Matmul, base: int) -> list[int | None]:
         if instruction.mode == isa.MatmulMode.DENSE:
             down, right = row, column
         fits = down >= 0 and right >= 0
-        fits = (
-            fits and down % (1 << instruction.row_shift) == 0 and right % (1 << instruction.column_shift) == 0
-        )
+        fits = fits and down % (1 << instruction.row_shift) == 0 and right % (1 << instruction.column_shift) == 0
         outputs = (image, down >> instruction.row_shift, right >> instruction.column_shift)
         found.append(base + int(np.dot(outputs, strides)) if fits else None)
     return found

@@ -197,9 +197,7 @@ def matmul(vectors: int, tiles: int = 1, rows: int = 16, **fields: Any) -> Matmu
         "reduce_mask": 8,
         "inner_input_stride_2": 1,
     } | fields
-    return Matmul(
-        weight_rows=rows, inner_count_2=vectors, outer_count_3=tiles, inner_accumulator_stride_2=1, **given
-    )
+    return Matmul(weight_rows=rows, inner_count_2=vectors, outer_count_3=tiles, inner_accumulator_stride_2=1, **given)
 
 
 @pytest.mark.parametrize(("vectors", "rows", "end"), [(1, 16, 108), (50, 16, 157), (1, 1, 93), (7, 9, 107)])
@@ -211,9 +209,7 @@ def test_matmul_of_one_tile(vectors: int, rows: int, end: int) -> None:
     assert stalls(result, "mxu") == {"weights": rows + 2}
 
 
-@pytest.mark.parametrize(
-    ("vectors", "end", "weights"), [(18, 144, 19), (19, 145, 18), (20, 147, 18), (1, 127, 36)]
-)
+@pytest.mark.parametrize(("vectors", "end", "weights"), [(18, 144, 19), (19, 145, 18), (20, 147, 18), (1, 127, 36)])
 def test_the_next_tile_needs_19_cycles(vectors: int, end: int, weights: int) -> None:
     # swap in 102; W may read again in 104..119, the shadow is full in 121
     result = timed(matmul(vectors, tiles=2))
@@ -327,9 +323,7 @@ def test_matmul_reads_of_rows_come_first() -> None:
 
 
 def test_store_reads_last() -> None:
-    result = timed(
-        vector(50, a_source=Source.SCRATCHPAD_S8), Store(run_bytes=16)
-    )  # the VPU reads bank 0 in 85..134
+    result = timed(vector(50, a_source=Source.SCRATCHPAD_S8), Store(run_bytes=16))  # the VPU reads bank 0 in 85..134
     assert times(result, 1) == (94, 135, 135 + 68)
     assert stalls(result, "store")["bank"] == 40
 

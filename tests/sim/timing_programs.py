@@ -18,9 +18,7 @@ from weft_sim.result import RunOptions, RunResult
 DRAM_BYTES = 1 << 16
 
 
-def memory_with(
-    program: Sequence[isa.Instruction], size: int = DRAM_BYTES
-) -> tuple[npt.NDArray[np.uint8], int]:
+def memory_with(program: Sequence[isa.Instruction], size: int = DRAM_BYTES) -> tuple[npt.NDArray[np.uint8], int]:
     """DRAM of reproducible noise with the program at its end, and the program's address."""
     dram = np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
     code = np.frombuffer(encode_program(program), np.uint8)
@@ -178,9 +176,7 @@ def _vector(rng: random.Random, config: MachineConfig) -> isa.Instruction:
         "a_source": a_source,
         "b_source": b_source,
         "destination": destination,
-        "operation": rng.choice(
-            [isa.Operation.ADD, isa.Operation.MAXIMUM, isa.Operation.PASS, isa.Operation.DIVIDE]
-        ),
+        "operation": rng.choice([isa.Operation.ADD, isa.Operation.MAXIMUM, isa.Operation.PASS, isa.Operation.DIVIDE]),
         "reduction": reduction,
         "reduce_loops": reduce_loops,
         "parameters": rng.choice([0, 0, 1]),

@@ -10,11 +10,30 @@ from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
 from weft.codegen.elementwise import emit_elementwise, emit_table
 from weft.codegen.iteration import Iteration, interleave
+from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
+from weft.codegen.matrix_product import emit_matrix_product, product_tile
+from weft.codegen.movement import emit_movement
 from weft.codegen.pooling import emit_average_pool, emit_max_pool, pool_tile
+from weft.codegen.softmax import emit_softmax, softmax_tile
 from weft.codegen.storage import Storage, blocked_layout
+from weft.codegen.transposed import emit_transposed
 from weft.codegen.workspace import Lifetime, plan_workspace
 from weft.errors import CompileError
-from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Operator, TableLookup, Tensor, View
+from weft.ir.operators import (
+    AveragePool,
+    Convolution,
+    Elementwise,
+    MaxPool,
+    Movement,
+    Operator,
+    TableLookup,
+    Tensor,
+    View,
+    same_bytes,
+)
+from weft.ir.products import MatrixProduct
+from weft.ir.rows import LayerNorm, Softmax
+from weft.ir.transposed import TransposedConvolution
 from weft.schedule.areas import Areas
 from weft_runtime.executable import REGISTER_IO, REGISTER_WORKSPACE, Layout, TensorBinding
 from weft_sim.isa import Halt, Instruction
@@ -78,6 +97,24 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             tile = pool_tile(operator, context.config)
             if tile is not None:
                 return emit_average_pool(operator, tile, context)
+        case Movement():
+            moved = emit_movement(operator, context)
+            if moved is not None:
+                return moved
+        case MatrixProduct():
+            found = product_tile(operator, context.config)
+            if found is not None:
+                return emit_matrix_product(operator, found, context)
+        case Softmax():
+            groups = softmax_tile(operator, context.config)
+            if groups is not None:
+                return emit_softmax(operator, groups, context)
+        case TransposedConvolution():
+            return emit_transposed(operator, context)
+        case LayerNorm():
+            rows = layer_norm_rows(operator, context.config)
+            if rows is not None:
+                return emit_layer_norm(operator, rows, context)
         case View():
             return []
     raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")
@@ -98,7 +135,7 @@ class _RegionStorage:
                 self._tensors[tensor.name] = tensor
             if isinstance(operator, View):
                 self._roots[operator.output.name] = self.root(operator.inputs[0].name)
-        self.input_bindings = self._bind_inputs(operators)
+        self.input_bindings = self._bind_inputs(operators, outputs)
         self.output_bindings = self._bind_outputs(outputs)
         self.workspace_bytes = self._place_internal(operators)
 
@@ -112,24 +149,27 @@ class _RegionStorage:
         workspace = -(-self.workspace_bytes // ALIGNMENT) * ALIGNMENT
         return [0, constants, constants + workspace]
 
-    def _bind_inputs(self, operators: Sequence[Operator]) -> tuple[TensorBinding, ...]:
+    def _bind_inputs(self, operators: Sequence[Operator], outputs: set[str]) -> tuple[TensorBinding, ...]:
         produced = {operator.output.name for operator in operators}
         bindings: list[TensorBinding] = []
         for name, tensor in self._tensors.items():
             if name in produced:
                 continue
-            readers = [operator for operator in operators if any(t.name == name for t in operator.inputs)]
+            computing = [operator for operator in operators if not isinstance(operator, View)]
+            readers = [each for each in computing if any(self.root(t.name) == name for t in each.inputs)]
             gathering = [r for r in readers if isinstance(r, Convolution) and gathers_windows(r, self.config)]
             window = self._shared_window(gathering)
-            if window is not None:
-                self.raw[name] = self._add_io(tensor, window, bindings)
-            if window is None or len(gathering) < len(readers):
+            if window is not None:  # under every name by which a view lets a reader see it
+                raw = self._add_io(tensor, window, bindings)
+                self.raw.update({reader.inputs[0].name: raw for reader in gathering})
+            leaves = any(self.root(output) == name for output in outputs)
+            if window is None or leaves or len(gathering) < len(readers):
                 self.blocked[name] = self._add_io(tensor, blocked_layout(tensor.view, self.config.lanes), bindings)
         return tuple(bindings)
 
     def _shared_window(self, readers: Sequence[Convolution]) -> Layout | None:
         """The host-padded row-major form of an input that its window-gathering readers share: all the same pads."""
-        if not readers or any(reader.pads != readers[0].pads for reader in readers):
+        if len({(reader.pads, reader.inputs[0].view, reader.inputs[0].zero_byte) for reader in readers}) != 1:
             return None
         tensor = readers[0].inputs[0]
         return Layout(tensor.view, tensor.view[1], readers[0].pads, tensor.zero_byte)
@@ -152,6 +192,12 @@ class _RegionStorage:
         self.io_bytes += -(-layout.nbytes // ALIGNMENT) * ALIGNMENT
         return storage
 
+    def _viewed(self, root: Storage, tensor: Tensor) -> Storage:
+        """The root's bytes under the view's own extents, where these give the same bytes; else as they are stored."""
+        if not same_bytes(root.layout.view, tensor.view, self.config.lanes):
+            return root
+        return Storage(root.register, root.offset, blocked_layout(tensor.view, self.config.lanes))
+
     def _place_internal(self, operators: Sequence[Operator]) -> int:
         last_use: dict[str, int] = {}
         for index, operator in enumerate(operators):
@@ -168,5 +214,6 @@ class _RegionStorage:
             layout = blocked_layout(self._tensors[name].view, self.config.lanes)
             self.blocked[name] = Storage(REGISTER_WORKSPACE, offset, layout)
         for name in self._roots:
-            self.blocked[name] = self.blocked[self.root(name)]
+            if self.root(name) in self.blocked:  # else it is an input that only window-gathering readers take
+                self.blocked[name] = self._viewed(self.blocked[self.root(name)], self._tensors[name])
         return total

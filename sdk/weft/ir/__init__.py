@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from weft.ir.graph import Graph, static_shape
-from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Operator, TableLookup, Tensor, View
+from weft.ir.operators import (
+    AveragePool,
+    Convolution,
+    Elementwise,
+    MaxPool,
+    Movement,
+    Operator,
+    TableLookup,
+    Tensor,
+    View,
+)
 from weft.ir.recognize import Recognition, recognize
 
 __all__ = [
@@ -12,6 +22,7 @@ __all__ = [
     "Elementwise",
     "Graph",
     "MaxPool",
+    "Movement",
     "Operator",
     "Recognition",
     "TableLookup",

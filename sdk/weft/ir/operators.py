@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +19,23 @@ __all__ = [
     "Convolution",
     "Elementwise",
     "MaxPool",
+    "Movement",
     "Operator",
     "TableLookup",
     "Tensor",
     "View",
+    "in_form",
+    "same_bytes",
 ]
+
+
+class Form(Enum):
+    """How a tensor of rank 3 or 4 is seen as (n, c, h, w). IMAGE: axis 1 is the channels, as convolutions need it.
+    MATRIX: the last axis is, all others are rows: what products and operators along the last axis need. Tensors of
+    lower rank are the same in both forms."""
+
+    IMAGE = "image"
+    MATRIX = "matrix"
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,7 @@ class Tensor:
     dtype: str
     scale: np.float32
     zero_point: int
+    form: Form = Form.IMAGE
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -38,7 +56,10 @@ class Tensor:
 
     @property
     def view(self) -> tuple[int, int, int, int]:
-        """The shape as (n, c, h, w): missing trailing dimensions are 1; rank 3 is (n, c, 1, w)."""
+        """The shape as (n, c, h, w). MATRIX: (rows, columns, 1, 1). IMAGE: missing trailing dimensions are 1, rank 3
+        is (n, c, 1, w)."""
+        if len(self.shape) >= 3 and self.form == Form.MATRIX:
+            return (math.prod(self.shape[:-1]), self.shape[-1], 1, 1)
         if len(self.shape) == 3:
             return (self.shape[0], self.shape[1], 1, self.shape[2])
         padded = (*self.shape, 1, 1, 1, 1)[:4]
@@ -67,6 +88,29 @@ class Operator:
         """Multiply-accumulates as ONNX counts them, before any padding."""
         return 0
 
+    @property
+    def inexact(self) -> str:
+        """How far its result may be from the reference's, proven; empty where it is the same for every input."""
+        return ""
+
+    def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
+        """The forms that the tensors (inputs, then output) may have together, the preferred one first."""
+        return [(Form.IMAGE,) * (len(self.inputs) + 1)]
+
+    def with_forms(self, forms: Mapping[str, Form]) -> Operator:
+        """The same operator with its tensors, by name, in these forms."""
+        return self._in_forms(forms)
+
+    def _in_forms(self, forms: Mapping[str, Form]) -> Self:
+        inputs = tuple(in_form(tensor, forms) for tensor in self.inputs)
+        return dataclasses.replace(self, inputs=inputs, output=in_form(self.output, forms))
+
+
+def in_form(tensor: Tensor, forms: Mapping[str, Form]) -> Tensor:
+    """The tensor in the form that the mapping gives its name, if any."""
+    form = forms.get(tensor.name, tensor.form)
+    return tensor if form == tensor.form else dataclasses.replace(tensor, form=form)
+
 
 @dataclass(frozen=True)
 class Convolution(Operator):
@@ -91,6 +135,14 @@ class Convolution(Operator):
     def macs(self) -> int:
         n, _, h, w = self.output.view
         return int(n * h * w * self.weights.size)
+
+
+@dataclass(frozen=True)
+class RowProduct(Convolution):
+    """Each row of an activation [..., K] times a constant matrix: a 1×1 convolution over the rows."""
+
+    def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
+        return [(Form.MATRIX, Form.MATRIX)]
 
 
 class BinaryKind(Enum):
@@ -131,12 +183,25 @@ class Elementwise(Operator):
         n, c, h, w = (1,) * (4 - len(self.second.shape)) + self.second.shape
         return (n, c, h, w)
 
+    def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
+        if self.per_channel:
+            return super().forms(lanes)
+        return [(form,) * (len(self.inputs) + 1) for form in Form]
+
+    def with_forms(self, forms: Mapping[str, Form]) -> Operator:
+        constant = {self.second.name: forms.get(self.output.name, self.output.form)}
+        second = in_form(self.second, forms if self.constant is None else constant)
+        return dataclasses.replace(self._in_forms(forms), second=second)
+
 
 @dataclass(frozen=True)
 class TableLookup(Operator):
     """Any function of one value: y = table[q mod 256]. `table` is the output's q for each of the 256 patterns of q."""
 
     table: npt.NDArray[np.int32]
+
+    def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
+        return [(form, form) for form in Form]
 
 
 @dataclass(frozen=True)
@@ -165,3 +230,58 @@ class AveragePool(Operator):
 @dataclass(frozen=True)
 class View(Operator):
     """A reshape that moves no byte: the output names the input's storage under another shape."""
+
+    def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
+        found = [
+            (source, target)
+            for source, target in itertools.product(Form, Form)
+            if same_bytes(_seen(self.inputs[0], source), _seen(self.output, target), lanes)
+        ]
+        n, c, h, w = _seen(self.inputs[0], Form.IMAGE)
+        flattens = _seen(self.output, Form.IMAGE) == (n, c * h * w, 1, 1) and (Form.IMAGE, Form.IMAGE) not in found
+        return [*found, (Form.IMAGE, Form.IMAGE)] if flattens else found
+
+
+def _seen(tensor: Tensor, form: Form) -> tuple[int, int, int, int]:
+    return dataclasses.replace(tensor, form=form).view
+
+
+def same_bytes(a: tuple[int, int, int, int], b: tuple[int, int, int, int], lanes: int) -> bool:
+    """Whether two views of one tensor put every element at the same byte of channel blocks of `lanes`."""
+    return a == b or _digits(a, lanes) == _digits(b, lanes)
+
+
+def _digits(view: tuple[int, int, int, int], lanes: int) -> list[tuple[int, int]]:
+    """The element's byte as a mixed-radix number in row-major order: (radix, stride) of each digit, joined where they
+    continue each other. A partly filled last block is told apart by its radix, which is then no multiple of lanes."""
+    n, c, h, w = view
+    blocks, plane = -(-c // lanes), h * w * lanes
+    channel = [(blocks, plane), (lanes, 1)] if c % lanes == 0 else [(c, -plane if blocks > 1 and h * w > 1 else 1)]
+    result: list[tuple[int, int]] = []
+    for radix, stride in [(n, blocks * plane), *channel, (h, w * lanes), (w, lanes)]:
+        if radix == 1:
+            continue
+        if result and result[-1][1] == radix * stride:
+            result[-1] = (result[-1][0] * radix, stride)
+        else:
+            result.append((radix, stride))
+    return result
+
+
+@dataclass(frozen=True)
+class Movement(Operator):
+    """Elements moved: concatenation, slicing, padding, transposition, reshapes, in any combination.
+
+    Elements of the inputs are numbered row-major, one input after the other. `index` int64 [output elements] holds for
+    each element of the output the number of the one it is, or −1 − byte where it is a constant. `tables[i]` uint8
+    [256] gives the output's byte for each byte of input i (a change of scale), None where they are the same.
+    """
+
+    index: npt.NDArray[np.int64]
+    tables: tuple[npt.NDArray[np.uint8] | None, ...]
+
+    def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
+        count = len(self.inputs) + 1
+        if count > 4:  # not worth 2^count combinations
+            return [(form,) * count for form in Form]
+        return sorted(itertools.product(Form, repeat=count), key=lambda forms: len(set(forms)))

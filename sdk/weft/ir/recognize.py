@@ -8,8 +8,21 @@ from dataclasses import dataclass
 import onnx
 
 from weft.ir.graph import Graph
+from weft.ir.movements import as_view, fuse_movements
 from weft.ir.operators import Operator
-from weft.ir.patterns import convolution, elementwise, pooling, table, view
+from weft.ir.patterns import (
+    convolution,
+    elementwise,
+    layer_norm,
+    movement,
+    pooling,
+    product,
+    reduction,
+    softmax,
+    table,
+    transposed,
+    view,
+)
 from weft.ir.patterns.common import Refusal
 
 __all__ = ["Recognition", "recognize"]
@@ -18,12 +31,19 @@ Pattern = Callable[[Graph, onnx.NodeProto], Operator]
 
 PATTERNS: dict[str, Pattern] = {
     "QLinearConv": convolution.match,
-    "QLinearMatMul": convolution.match_matmul,
+    "QLinearMatMul": product.match,
     "Add": elementwise.match,
     "Sub": elementwise.match,
     "Mul": elementwise.match,
     "Max": elementwise.match,
     "Min": elementwise.match,
+    "ConvTranspose": transposed.match,
+    "LayerNormalization": layer_norm.match,
+    "ReduceMax": reduction.match,
+    "ReduceMean": reduction.match,
+    "ReduceSum": reduction.match,
+    "Softmax": softmax.match,
+    "LogSoftmax": softmax.match,
     "MaxPool": pooling.match_max,
     "AveragePool": pooling.match_average,
     "GlobalAveragePool": pooling.match_global_average,
@@ -44,9 +64,9 @@ class Recognition:
 
 
 def recognize(graph: Graph) -> Recognition:
-    """Groups the nodes of an integer graph. Every node is in exactly one operator or in `refused`.
+    """Groups the nodes of an integer graph. Every node is in an operator (movements may share nodes) or in `refused`.
 
-    Patterns around a root come first; then functions of one value, which end at a QuantizeLinear.
+    Patterns around a root come first; then movements, then functions of one value, which end at a QuantizeLinear.
     """
     operators: list[Operator] = []
     refused: dict[str, str] = {}
@@ -70,6 +90,13 @@ def recognize(graph: Graph) -> Recognition:
             continue
         take(operator)
     for node in graph.nodes:
+        if node.name not in taken and movement.ends_at(graph, node):
+            try:
+                for operator in movement.match(graph, node):
+                    take(operator)
+            except Refusal as reason:
+                refused[node.name] = str(reason)
+    for node in graph.nodes:
         if node.op_type == "QuantizeLinear" and node.name not in taken:
             try:
                 operator = table.match(graph, node)
@@ -83,7 +110,8 @@ def recognize(graph: Graph) -> Recognition:
             refused.setdefault(node.name, _unknown(node))
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     operators.sort(key=lambda operator: order[operator.nodes[-1]])
-    return Recognition(tuple(operators), {name: refused[name] for name in refused if name not in taken})
+    fused = tuple(as_view(each) for each in fuse_movements(operators))
+    return Recognition(fused, {name: refused[name] for name in refused if name not in taken})
 
 
 def _unknown(node: onnx.NodeProto) -> str:

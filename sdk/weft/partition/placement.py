@@ -6,9 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.codegen.convolution_plan import choose_tile, gathers_windows
+from weft.codegen.layer_norm import layer_norm_rows
+from weft.codegen.matrix_product import product_tile
 from weft.codegen.pooling import pool_tile
+from weft.codegen.softmax import softmax_tile
+from weft.codegen.transposed import transposed_fits
 from weft.ir import Graph, Operator, Recognition, View
-from weft.ir.operators import AveragePool, Convolution, MaxPool, TableLookup
+from weft.ir.operators import AveragePool, Convolution, MaxPool, Movement, TableLookup, same_bytes
+from weft.ir.products import MatrixProduct
+from weft.ir.rows import LayerNorm, Softmax
+from weft.ir.transposed import TransposedConvolution
+from weft.partition.forms import assign_forms
+from weft.partition.movements import copied_view, copied_views, lonely_movement, refused_movement
 from weft.schedule.areas import Areas
 from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.machine import MachineConfig
@@ -30,19 +39,43 @@ def place(graph: Graph, recognition: Recognition, config: MachineConfig) -> Plac
     """Takes every operator that fits the machine, except views that nothing on the accelerator can follow."""
     reasons = dict(recognition.refused)
     taken: dict[str, Operator] = {}
+    operators: Sequence[Operator] = recognition.operators
+    formed, contradicting = assign_forms(operators, config.lanes)
+    while any(isinstance(each, View) and each.name in contradicting for each in operators):
+        operators = copied_views(operators, set(contradicting))
+        formed, contradicting = assign_forms(operators, config.lanes)
     for operator in recognition.operators:
+        if operator.name in contradicting:
+            reasons.update(dict.fromkeys(operator.nodes, contradicting[operator.name]))
+    for operator in formed:
         reason = _capacity(operator, config)
         if reason is None:
             taken[operator.name] = operator
         else:
             reasons.update(dict.fromkeys(operator.nodes, reason))
     while True:
-        refused = _refused_view(graph, list(taken.values()), config)
+        operators = list(taken.values())
+        refused = (
+            _refused_view(graph, operators, config) or lonely_movement(operators) or _needlessly_inexact(operators)
+        )
         if refused is None:
             return Placement(tuple(taken.values()), reasons)
         operator, reason = refused
+        copied = copied_view(operator, operators, config)
+        if copied is not None:
+            taken[operator.name] = copied
+            continue
         del taken[operator.name]
         reasons.update(dict.fromkeys(operator.nodes, reason))
+
+
+def _needlessly_inexact(operators: Sequence[Operator]) -> tuple[Operator, str] | None:
+    """The first operator without products, and with a bound instead of a proof, whose result only the host reads."""
+    read = {tensor.name for operator in operators for tensor in operator.inputs}
+    for operator in operators:
+        if operator.inexact and operator.macs == 0 and operator.output.name not in read:
+            return operator, "the host computes it exactly, and nothing on the accelerator reads it"
+    return None
 
 
 def _capacity(operator: Operator, config: MachineConfig) -> str | None:
@@ -53,6 +86,16 @@ def _capacity(operator: Operator, config: MachineConfig) -> str | None:
             fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(operator, config)
         case MaxPool() | AveragePool():
             fits = pool_tile(operator, config) is not None
+        case Movement():
+            return refused_movement(operator, config)
+        case Softmax():
+            fits = softmax_tile(operator, config) is not None
+        case TransposedConvolution():
+            fits = transposed_fits(operator, config)
+        case LayerNorm():
+            fits = layer_norm_rows(operator, config) is not None
+        case MatrixProduct():
+            fits = product_tile(operator, config) is not None
         case TableLookup():
             fits = Areas.of(config).parameter_bytes >= 4 * TABLE_ENTRIES
     return None if fits else f"no tile of it fits {config.name}'s memories"
@@ -67,7 +110,7 @@ def _refused_view(graph: Graph, operators: Sequence[Operator], config: MachineCo
             stored[operator.output.name] = operator.output.view
             continue
         source = operator.inputs[0].name
-        if source not in producers and not _leads_in(operator, operators):
+        if source not in producers and not _leads_in(operator, operators, config):
             return operator, "a reshape in front of the accelerator is the host's"
         stored[operator.output.name] = stored.get(source, operator.inputs[0].view)
         reason = _unreadable(operator, stored[operator.output.name], operators, config)
@@ -76,16 +119,16 @@ def _refused_view(graph: Graph, operators: Sequence[Operator], config: MachineCo
     return None
 
 
-def _leads_in(view: View, operators: Sequence[Operator]) -> bool:
+def _leads_in(view: View, operators: Sequence[Operator], config: MachineConfig) -> bool:
     """Whether the view only renames a value from the host for a reader that computes."""
-    if view.inputs[0].view != view.output.view:
+    if not same_bytes(view.inputs[0].view, view.output.view, config.lanes):
         return False
     readers = (each for each in operators if any(tensor.name == view.output.name for tensor in each.inputs))
     return any(not isinstance(reader, View) for reader in readers)
 
 
 def _unreadable(view: View, stored: ViewShape, operators: Sequence[Operator], config: MachineConfig) -> str | None:
-    if stored == view.output.view:
+    if same_bytes(stored, view.output.view, config.lanes):
         return None
     for reader in operators:
         if isinstance(reader, View) or all(tensor.name != view.output.name for tensor in reader.inputs):

@@ -58,18 +58,21 @@ def group(graph: Graph, placement: Placement) -> list[Group]:
 
 
 def _units(graph: Graph, placement: Placement) -> list[_Unit]:
-    """All units in topological order (an operator stands where its last node is)."""
-    last = {operator.nodes[-1]: operator for operator in placement.operators}
-    inside = {name for operator in placement.operators for name in operator.nodes}
+    """All units in topological order (an operator stands where its last node is).
+
+    Nodes inside operators are host units too, for those who read an inner value; the others are not needed.
+    """
+    last: dict[str, list[Operator]] = defaultdict(list)
+    for operator in placement.operators:
+        last[operator.nodes[-1]].append(operator)
     units: list[_Unit] = []
     for node in graph.nodes:
-        operator = last.get(node.name)
-        if operator is not None:
-            names = [tensor.name for tensor in operator.inputs]
-            units.append(_Unit(operator, None, names, [operator.output.name]))
-        elif node.name not in inside:
-            reads = [name for name in (*node.input, *captured_names(node)) if name]
-            units.append(_Unit(None, node, reads, [name for name in node.output if name]))
+        made = [_Unit(each, None, [t.name for t in each.inputs], [each.output.name]) for each in last[node.name]]
+        reads = [name for name in (*node.input, *captured_names(node)) if name]
+        rest = [name for name in node.output if name and all(name not in unit.writes for unit in made)]
+        units += made
+        if rest:
+            units.append(_Unit(None, node, reads, rest))
     return units
 
 

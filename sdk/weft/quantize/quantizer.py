@@ -17,6 +17,7 @@ from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.passes.upgrade_opset import QUANTIZABLE_OPSET
 from weft.quantize.calibration import Samples, split_samples
 from weft.quantize.emit import Emitter
+from weft.quantize.layer_norm import fuse_layer_norms
 from weft.quantize.parameters import activation_parameters
 from weft.quantize.plan import Plan, make_plan, operand_names, share_ranges
 from weft.quantize.ranges import Method, Progress, Range, observe
@@ -63,8 +64,9 @@ def quantize(
             f"{loaded.name}: operator set {float_model.opset} cannot be raised to {QUANTIZABLE_OPSET}, "
             "which quantization needs; export the model again with a newer one"
         )
+    _check_excluded(Graph(float_model), exclude)
+    float_model = fuse_layer_norms(float_model, exclude)
     graph = Graph(float_model)
-    _check_excluded(graph, exclude)
     plan = make_plan(graph, exclude)
     samples = list(split_samples(float_model, calibration))
     if not samples:

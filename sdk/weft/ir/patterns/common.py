@@ -43,7 +43,7 @@ def scalar(graph: Graph, name: str, what: str) -> npt.NDArray[np.generic]:
     return value.reshape(())
 
 
-def tensor(graph: Graph, name: str, scale: str, zero_point: str) -> Tensor:
+def tensor(graph: Graph, name: str, scale: str, zero_point: str, *, ranks: range = range(1, 5)) -> Tensor:
     """An activation with its quantization parameters. Raises Refusal unless it is 8-bit, per-tensor and static."""
     scale_value = scalar(graph, scale, "scale")
     if scale_value.dtype != np.float32 or not np.isfinite(scale_value) or float(scale_value) <= 0:
@@ -54,8 +54,10 @@ def tensor(graph: Graph, name: str, scale: str, zero_point: str) -> Tensor:
     shape = graph.shape(name)
     if shape is None:
         raise Refusal(f"the shape of {name!r} is not static")
-    if not 1 <= len(shape) <= 4 or 0 in shape:
-        raise Refusal(f"{name!r} has shape {list(shape)}; ranks 1 to 4 without empty dimensions are taken")
+    if len(shape) not in ranks or 0 in shape:
+        raise Refusal(
+            f"{name!r} has shape {list(shape)}; ranks 1 to {ranks.stop - 1} without empty dimensions are taken"
+        )
     return Tensor(name, shape, str(zero.dtype), np.float32(scale_value), int(zero))
 
 

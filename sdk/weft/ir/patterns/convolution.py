@@ -46,8 +46,8 @@ def match_matmul(graph: Graph, node: onnx.NodeProto) -> Convolution:
     """QLinearMatMul of an activation [.., M, K] with constant weights [K, N], as a 1×1 convolution over M rows."""
     x = tensor(graph, node.input[0], node.input[1], node.input[2])
     weights = constant(graph, node.input[3], "second operand")
-    if weights.ndim != 2 or len(x.shape) != 2:
-        raise Refusal("only products of a matrix with a constant matrix are taken")
+    if weights.ndim != 2 or len(x.shape) < 2:
+        raise Refusal("only products of rows with a constant matrix are taken")
     kernel = np.ascontiguousarray(weights.T)[:, :, None, None]
     bias = np.zeros(kernel.shape[0], np.int32)
     return _convolution(graph, node, x, kernel, bias, (1, 1), (0, 0, 0, 0), (1, 1), 1)

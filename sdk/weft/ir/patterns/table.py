@@ -51,7 +51,10 @@ def _cone(graph: Graph, end: onnx.NodeProto) -> tuple[list[onnx.NodeProto], Tens
         if value in graph.initializers:
             _check_constant(graph, value)
         elif producer is not None and producer.op_type == "DequantizeLinear":
-            sources[value] = dequantized(graph, value)[1]
+            if producer.input[0] in graph.initializers:
+                _check_constant(graph, producer.input[0])
+            else:
+                sources[value] = dequantized(graph, value)[1]
         elif producer is not None and producer.op_type in POINTWISE and producer.domain in ("", "ai.onnx"):
             if producer.name not in names:
                 names.add(producer.name)

@@ -11,6 +11,9 @@ from weft.ir.patterns.common import DTYPES, Refusal, dequantized, quantized_behi
 
 __all__ = ["match"]
 
+LANES = (4, 8, 16, 32, 64)
+"""What machines may have; which bytes are neighbours depends on it."""
+
 
 def match(graph: Graph, node: onnx.NodeProto) -> View:
     """A Reshape, Flatten, Squeeze or Unsqueeze that keeps the leading dimension, on a quantized tensor or between
@@ -28,10 +31,10 @@ def match(graph: Graph, node: onnx.NodeProto) -> View:
     else:
         source, target = _quantized(graph, node.input[0]), _quantized(graph, node.output[0])
         nodes = (node.name,)
-    flattens = target.view == (source.view[0], source.view[1] * source.view[2] * source.view[3], 1, 1)
-    if source.view != target.view and not flattens:
+    view = View(node.name, nodes, (source,), target)
+    if not any(view.forms(lanes) for lanes in LANES):
         raise Refusal(f"reshape from {list(source.shape)} to {list(target.shape)} moves data")
-    return View(node.name, nodes, (source,), target)
+    return view
 
 
 def _parameters(tensor: Tensor) -> tuple[np.float32, int, str]:
