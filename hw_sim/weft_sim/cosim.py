@@ -64,7 +64,7 @@ def compare(
     ours = simulator.run(config, dram, program_address, instruction_count, registers, options)
     theirs = device(config, other, program_address, instruction_count, registers, options)
     found = differences(ours, theirs)
-    # Stopped in the middle, the two have got equally far in time but not in data, which the simulator computes apart from it.
+    # Stopped in the middle, the two have got equally far in time but not in data: the simulator computes it apart.
     if ours.cycles < options.cycle_limit:
         found = itertools.chain(found, memory_differences(ours, dram, theirs, other))
     return Comparison(ours, theirs, next(found, None))
@@ -126,4 +126,3 @@ def _scalars(ours: RunResult, theirs: RunResult) -> Iterator[Difference]:
     for what, one, other in pairs:
         if one != other:
             yield Difference(what, str(one), str(other))
-

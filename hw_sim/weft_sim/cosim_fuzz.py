@@ -53,8 +53,8 @@ class FuzzReport:
 
 
 def fuzz_case(config: MachineConfig, seed: int) -> FuzzCase:
-    """The case of that seed: a program of 1 to 60 instructions; one in six with a fault; in two of three, random stalls,
-    and in half, another latency or rate of DRAM."""
+    """The case of that seed: a program of 1 to 60 instructions; one in six with a fault; in two of three,
+    random stalls, and in half, another latency or rate of DRAM."""
     rng = np.random.default_rng((seed, 0x636F73696D))
     length = int(rng.integers(1, 61))
     fault = _FAULTS[int(rng.integers(len(_FAULTS)))] if rng.random() < 1 / 6 else None
@@ -77,8 +77,8 @@ def with_cycle_limit(case: FuzzCase, cycles: int) -> FuzzCase:
 
 
 def run_case(case: FuzzCase, device: Device = rtl.run) -> Comparison:
-    """The case on the golden model (bytes), simulator and RTL; the simulator's disagreement with the golden model is the
-    first difference where there is one."""
+    """The case on the golden model (bytes), simulator and RTL; the simulator's disagreement with the golden model
+    is the first difference where there is one."""
     program = case.program
     memory = program.dram.copy()
     launch = (program.program_address, program.instruction_count, program.registers)
@@ -90,7 +90,9 @@ def run_case(case: FuzzCase, device: Device = rtl.run) -> Comparison:
     wrong = next(_golden_differences(reference, expected, found.simulator, memory), None)
     if wrong is None:
         return found
-    wrong = dataclasses.replace(wrong, what=f"{wrong.what} (the golden model as the simulator, the simulator as the RTL)")
+    wrong = dataclasses.replace(
+        wrong, what=f"{wrong.what} (the golden model as the simulator, the simulator as the RTL)"
+    )
     return Comparison(found.simulator, found.rtl, wrong)
 
 
@@ -116,7 +118,7 @@ def fuzz(
     say: Callable[[str], None] | None = None,
     most_failures: int = 1,
 ) -> FuzzReport:
-    """Runs cases seed, seed + 1, …; stops early after `most_failures`. Reproducible: a case depends on its seed alone."""
+    """Runs cases seed, seed + 1, …, each of which depends on its seed alone; stops early after `most_failures`."""
     instructions = cycles = cycles_rtl = programs = 0
     failures: list[FuzzFailure] = []
     for case_seed in range(seed, seed + count):
@@ -138,7 +140,7 @@ def fuzz(
 
 
 def shrink(case: FuzzCase, difference: Difference, device: Device = rtl.run) -> FuzzFailure:
-    """A smaller case that still differs: the program is cut off as early as possible, then instructions lose their loops.
+    """A smaller case that still differs: the program is cut off as early as possible, then loops are lost.
 
     Both keep a program valid and free of races: a prefix orders what it orders, and a step of a loop touches less than
     the loop.

@@ -1,4 +1,4 @@
-"""The Python face of the RTL: the Verilated model behind the simulator's C header, with the simulator's own DRAM timing."""
+"""The Python face of the RTL: the Verilated model behind the simulator's C header, with its DRAM timing."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def run(
 ) -> RunResult:
     """Runs the program at `program_address` (bytes) of `dram` (uint8, modified in place) on the RTL.
 
-    The first run of a configuration builds its model. Raises RtlError when that is impossible or when the options ask for
-    what only the simulator can do (timing_only), and ValueError when the program does not lie inside `dram` or `dram` is
-    read-only; everything else ends as a fault in the result.
+    The first run of a configuration builds its model. Raises RtlError when that is impossible or when the options
+    ask for what only the simulator can do (timing_only), and ValueError when the program does not lie inside `dram`
+    or `dram` is read-only; everything else ends as a fault in the result.
     """
     return _run(_model(config, BuildKind.fast()), config, dram, program_address, instruction_count, registers, options)
 
@@ -136,8 +136,11 @@ def _run(
     result = ffi.new("weft_result *")
     handle = lib.weft_run_new(
         ffi.new("weft_config *", {name: getattr(config, name) for name in _FIELDS}),
-        launch, ffi.cast("uint8_t *", dram.ctypes.data), len(dram), result,
-    )  # fmt: skip
+        launch,
+        ffi.cast("uint8_t *", dram.ctypes.data),
+        len(dram),
+        result,
+    )
     if handle == ffi.NULL:
         raise RtlError(ffi.string(result.detail).decode())
     try:

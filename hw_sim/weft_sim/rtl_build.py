@@ -70,7 +70,7 @@ class Sources:
 
     @classmethod
     def find(cls) -> Sources:
-        """In the installed package (`weft_sim/sources`) or else in the checkout. Raises RtlError when neither has them."""
+        """In the installed package (`weft_sim/sources`) or in the checkout. Raises RtlError when neither has them."""
         package = Path(__file__).resolve().parent
         for root in (package / "sources", package.parents[1]):
             if (root / "rtl" / "src" / f"{TOP}.sv").is_file():
@@ -81,7 +81,10 @@ class Sources:
     def under(cls, root: Path) -> Sources:
         """The files below a project root."""
         source, generated, core = root / "rtl" / "src", root / "rtl" / "generated", root / "hw_sim" / "core"
-        modules = sorted(source.glob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name != "weft_pkg.sv", path.name))
+        modules = sorted(
+            source.glob("*.sv"),
+            key=lambda path: (not path.stem.endswith("_pkg"), path.name != "weft_pkg.sv", path.name),
+        )
         return cls(
             verilog=tuple(modules),
             generated=(generated / "weft_isa_pkg.sv", generated / "weft_config_pkg.sv"),
@@ -118,7 +121,8 @@ def library(
 ) -> Path:
     """The shared library of the model, built if the cache lacks it.
 
-    `say` is told what happens, one line at a time (by default: to stderr). Raises RtlError when a tool is missing or fails.
+    `say` is told what happens, one line at a time (by default: to stderr). Raises RtlError when a tool is missing
+    or fails.
     """
     found = sources or Sources.find()
     tools = _Tools.find()
@@ -191,10 +195,26 @@ class _Build:
             configurations.write_text(text.replace("endpackage", _constant(self.config) + "\nendpackage", 1))
         constant = "CUSTOM" if preset is None else preset.name.upper().replace("-", "_")
         command = (
-            str(self.tools.verilator), "--cc", "--prefix", "Vweft", "--top-module", TOP, "--Mdir", str(folder), "-Wno-fatal",
-            "--threads", "1", "--output-split", "20000", f"+define+WEFT_CONFIG={constant}", *self.kind.verilator,
-            str(self.sources.waivers), str(isa), str(configurations), *map(str, self.sources.verilog),
-        )  # fmt: skip
+            str(self.tools.verilator),
+            "--cc",
+            "--prefix",
+            "Vweft",
+            "--top-module",
+            TOP,
+            "--Mdir",
+            str(folder),
+            "-Wno-fatal",
+            "--threads",
+            "1",
+            "--output-split",
+            "20000",
+            f"+define+WEFT_CONFIG={constant}",
+            *self.kind.verilator,
+            str(self.sources.waivers),
+            str(isa),
+            str(configurations),
+            *map(str, self.sources.verilog),
+        )
         _run(command, "Verilator", {"VERILATOR_ROOT": str(self.tools.root)})
 
     def _compile(self, folder: Path) -> list[Path]:
@@ -229,8 +249,10 @@ def _constant(config: MachineConfig) -> str:
     """The configuration as a constant CUSTOM of weft_config_pkg."""
     values = {name: value for name, value in config.to_dict().items() if name != "name"}
     values |= {
-        "vectors": config.vectors, "bank_bytes": config.bank_bytes, "accumulator_bank_rows": config.accumulator_bank_rows,
-    }  # fmt: skip
+        "vectors": config.vectors,
+        "bank_bytes": config.bank_bytes,
+        "accumulator_bank_rows": config.accumulator_bank_rows,
+    }
     members = ", ".join(f"{name}: 32'd{value}" for name, value in values.items())
     return f"  localparam config_t CUSTOM = '{{{members}}};"
 

@@ -1,7 +1,7 @@
 // x + y in each lane, in two cycles: 1 order, align and add; 2 normalize and round. Zero of opposite operands is +0.
 //
-// Lanes are a loop, not instances, because Verilator then makes one piece of code of them; what is between the cycles stands in
-// words of 64 bits for the same reason, and unused bits vanish in synthesis.
+// Lanes are a loop, not instances, and a stage computes only where it is enabled, because Verilator then makes one piece of code
+// for all of them and skips it in most cycles.
 module float_add
   import binary32_pkg::*;
 #(
@@ -54,14 +54,14 @@ module float_add
     return round(aligned.sign, 9'(aligned.exponent) - 9'(zeros), aligned.sum << zeros);
   endfunction
 
-  logic [Lanes-1:0][63:0] aligned_q;
+  aligned_t aligned_q [Lanes];
   float_t [Lanes-1:0] result_q;
 
   always_ff @(posedge clk_i) begin
-    automatic logic [Lanes-1:0][63:0] next;
+    automatic aligned_t next [Lanes];
     if (enable_i[0]) begin
       /* verilator unroll_disable */
-      for (int unsigned l = 0; l < Lanes; l++) next[l] = 64'(align(x_i[l], y_i[l]));
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = align(x_i[l], y_i[l]);
       aligned_q <= next;
     end
   end
@@ -69,7 +69,7 @@ module float_add
     automatic float_t [Lanes-1:0] next;
     if (enable_i[1]) begin
       /* verilator unroll_disable */
-      for (int unsigned l = 0; l < Lanes; l++) next[l] = normalize(aligned_t'(aligned_q[l][$bits(aligned_t)-1:0]));
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = normalize(aligned_q[l]);
       result_q <= next;
     end
   end

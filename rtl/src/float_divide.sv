@@ -1,6 +1,6 @@
-// x ÷ y in each lane, a digit recurrence: 1 normalize both and take off the quotient's leading one; 2 to 7 four quotient bits each, which
-// makes 23 behind the leading one and the guard bit; 8 round. One division at a time; the owner counts the
-// cycles. (About the lanes, see float_add.)
+// x ÷ y in each lane, a digit recurrence: 1 normalize both and take off the quotient's leading one; 2 to 7 four quotient bits
+// each, which makes 23 behind the leading one and the guard bit; 8 round. One division at a time; the owner counts the cycles.
+// (Why lanes are loops: see float_add.)
 module float_divide
   import binary32_pkg::*;
 #(

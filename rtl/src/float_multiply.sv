@@ -1,13 +1,15 @@
-// x × y in each lane, in two cycles: 1 multiply the significands; 2 normalize and round. (About the lanes, see float_add.)
+// x × y in each lane, in two cycles: 1 multiply the significands; 2 normalize and round. (Why lanes are loops:
+// see float_add.)
 module float_multiply
   import binary32_pkg::*;
 #(
-  parameter int unsigned Lanes = 1
+  parameter int unsigned Lanes = 1,
+  parameter int unsigned Factors = Lanes  // or 1: all lanes have the same y
 ) (
   input  logic               clk_i,
   input  logic   [1:0]       enable_i,  // the operands are taken; the result is made
   input  float_t [Lanes-1:0] x_i,
-  input  float_t [Lanes-1:0] y_i,
+  input  float_t [Factors-1:0] y_i,
   output float_t [Lanes-1:0] result_o
 );
   typedef struct packed {
@@ -51,14 +53,14 @@ module float_multiply
     return round(product.sign, 9'(product.exponent - distance), {moved[47:21], moved[20:0] != '0});
   endfunction
 
-  logic [Lanes-1:0][63:0] product_q;
+  product_t product_q [Lanes];
   float_t [Lanes-1:0] result_q;
 
   always_ff @(posedge clk_i) begin
-    automatic logic [Lanes-1:0][63:0] next;
+    automatic product_t next [Lanes];
     if (enable_i[0]) begin
       /* verilator unroll_disable */
-      for (int unsigned l = 0; l < Lanes; l++) next[l] = 64'(multiply(x_i[l], y_i[l]));
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = multiply(x_i[l], y_i[Factors == 1 ? 0 : l]);
       product_q <= next;
     end
   end
@@ -66,7 +68,7 @@ module float_multiply
     automatic float_t [Lanes-1:0] next;
     if (enable_i[1]) begin
       /* verilator unroll_disable */
-      for (int unsigned l = 0; l < Lanes; l++) next[l] = normalize(product_t'(product_q[l][$bits(product_t)-1:0]));
+      for (int unsigned l = 0; l < Lanes; l++) next[l] = normalize(product_q[l]);
       result_q <= next;
     end
   end

@@ -1,6 +1,6 @@
-// √x in each lane, a digit recurrence: 1 normalize and take off the root's leading one; 2 to 7 four bits of the root each, which makes 23
-// behind the leading one and the guard bit; 8 round. One root at a time; the owner counts the cycles. (About
-// the lanes, see float_add.)
+// √x in each lane, a digit recurrence: 1 normalize and take off the root's leading one; 2 to 7 four bits of the root each, which
+// makes 23 behind the leading one and the guard bit; 8 round. One root at a time; the owner counts the cycles. (Why lanes are
+// loops: see float_add.)
 module float_square_root
   import binary32_pkg::*;
 #(

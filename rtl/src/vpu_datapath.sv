@@ -49,9 +49,9 @@ module vpu_datapath
     .clk_i, .enable_i(enable_i[4:1]), .arrives_i(a_arrives_i), .bytes_i(a_bytes_i), .words_i(a_words_i),
     .source_i(task_i.a_source), .zero_i(32'(task_i.a_zero)), .bias_i(bias), .scale_i(scale), .result_o(a_scaled)
   );
-  vpu_operand u_b (
+  vpu_operand #(.Factors(1)) u_b (
     .clk_i, .enable_i(b_read ? enable_i[4:1] : '0), .arrives_i(b_arrives_i), .bytes_i(b_bytes_i), .words_i(b_words_i),
-    .source_i(task_i.b_source), .zero_i(32'(task_i.b_zero)), .bias_i('0), .scale_i({Lanes{task_i.b_scale}}),
+    .source_i(task_i.b_source), .zero_i(32'(task_i.b_zero)), .bias_i('0), .scale_i(task_i.b_scale),
     .result_o(b_scaled)
   );
 

@@ -64,8 +64,8 @@ module vpu_lookup
   // A NaN of the table's may have any bits: the product makes it canonical.
   assign factor = looks_up_i ? entry : read_q;
 
-  float_multiply #(.Lanes(Lanes)) u_rescale (
-    .clk_i, .enable_i({enable_i[5], enable_i[4]}), .x_i(factor), .y_i({Lanes{rescale_i}}), .result_o
+  float_multiply #(.Lanes(Lanes), .Factors(1)) u_rescale (
+    .clk_i, .enable_i({enable_i[5], enable_i[4]}), .x_i(factor), .y_i(rescale_i), .result_o
   );
 
 `ifndef SYNTHESIS

@@ -1,5 +1,5 @@
-// The reduction over the innermost loops, two stages. MAXIMUM and MINIMUM feed back after one cycle, SUM after two; its steps come
-// SUM_INTERVAL cycles apart. (Why lanes are loops: see float_add.)
+// The reduction over the innermost loops, two stages. MAXIMUM and MINIMUM feed back after one cycle, SUM after two; its steps
+// come SUM_INTERVAL cycles apart. (Why lanes are loops: see float_add.)
 module vpu_reduce
   import weft_pkg::*;
   import binary32_pkg::*;

@@ -38,8 +38,8 @@ module vpu_result
     endcase
   end
 
-  float_multiply #(.Lanes(Lanes)) u_scale (
-    .clk_i, .enable_i(enable_i[2:1]), .x_i(value_i), .y_i({Lanes{scale_i}}), .result_o(scaled)
+  float_multiply #(.Lanes(Lanes), .Factors(1)) u_scale (
+    .clk_i, .enable_i(enable_i[2:1]), .x_i(value_i), .y_i(scale_i), .result_o(scaled)
   );
 
   always_ff @(posedge clk_i) begin

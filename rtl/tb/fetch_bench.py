@@ -1,4 +1,4 @@
-"""FETCH's memory side with cocotbext-axi's memory: order, room, jumps that drop what is in flight, the program's end."""
+"""FETCH's memory side with cocotbext-axi's memory: order, room, jumps that drop what is in flight, the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ ADDRESS = 3 * 128
 
 async def prepare(dut, seed, pauses=0.0):
     rng = np.random.default_rng(seed)
-    memory = AxiRamRead(AxiReadBus.from_prefix(dut, "axi"), dut.clk_i, dut.rst_ni, reset_active_level=False, size=1 << 14)
+    memory = AxiRamRead(
+        AxiReadBus.from_prefix(dut, "axi"), dut.clk_i, dut.rst_ni, reset_active_level=False, size=1 << 14
+    )
     program = rng.integers(0, 256, (LENGTH, 128), dtype=np.uint8)
     memory.write(ADDRESS, program.tobytes())
     memory.ar_channel.set_pause_generator(random_pauses(rng, pauses))

@@ -10,10 +10,11 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+
 from weft_sim.isa import float32
 
-PAIRS = 32
-BATCHES = 6400
+PAIRS = 128
+BATCHES = 1600
 """Of PAIRS pairs each: 204,800 of random bit patterns, and as many again of nearby magnitudes."""
 
 CORNERS = np.array(
@@ -121,6 +122,7 @@ def check_two_cycles(dut, x, y):
     a, b = x.view(np.float32), y.view(np.float32)
     check("add", unpacked(dut.add_o), float32.add(a, b), x, y)
     check("multiply", unpacked(dut.multiply_o), float32.multiply(a, b), x, y)
+    check("scale", unpacked(dut.scale_o), float32.multiply(a, b[0]), x, y[:1].repeat(PAIRS))
 
 
 async def run_divisions(dut, x, y):
@@ -170,7 +172,7 @@ async def results_stay_while_nothing_is_enabled(dut):
     await start(dut)
     x, y = next(batches(*random_pairs(np.random.default_rng(3))))
     await run_pairs(dut, x, y)
-    dut.x_i.value = dut.y_i.value = packed(CORNERS[:PAIRS])
+    dut.x_i.value = dut.y_i.value = packed(CORNERS.repeat(3)[:PAIRS])
     for _ in range(3):
         await RisingEdge(dut.clk_i)
     check_one_cycle(dut, x, y)

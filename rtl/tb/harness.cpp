@@ -298,7 +298,11 @@ private:
     void write(std::uint32_t address, std::uint32_t value) {
         put(address, value);
         settle();
-        while (!top_->s_axil_awready_o) clock(), settle();
+        for (int waited = 0; !top_->s_axil_awready_o; ++waited) {
+            check(waited < 100, "the control port does not accept a write");
+            clock();
+            settle();
+        }
         rise();
         top_->s_axil_awvalid_i = top_->s_axil_wvalid_i = 0;
         clock();

@@ -7,6 +7,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiRamRead, AxiReadBus
 from transfers import CONFIG, random_pauses, start, task_bits
+
 from weft_sim.isa import Fill, Load, MachineState
 from weft_sim.random_program.instructions import Arena, random_instruction
 
@@ -93,24 +94,28 @@ async def every_alignment(dut):
     bench = await prepare(dut, 2)
     loads = [
         Load(register=0, offset=source, scratchpad=64 + target, run_bytes=length)
-        for source in range(CONFIG.dram_beat_bytes) for target in (0, 1, LANES - 1) for length in (1, LANES - 1, LANES, 2 * LANES + 1)
+        for source in range(CONFIG.dram_beat_bytes)
+        for target in (0, 1, LANES - 1)
+        for length in (1, LANES - 1, LANES, 2 * LANES + 1)
     ]
     await bench.run(loads)
 
 
 @cocotb.test()
 async def boundaries(dut):
-    """Runs across multiples of 4096 and of a burst's length, the longest run, and a run of one byte at the memory's end."""
+    """Runs across multiples of 4096 and of a burst's length, the longest run, and one byte at the memory's end."""
     bench = await prepare(dut, 3)
     burst = CONFIG.burst_beats * CONFIG.dram_beat_bytes
-    await bench.run([
-        Load(register=1, offset=90, scratchpad=3, run_bytes=20),
-        Load(register=1, offset=4096 - 4000 - 1, scratchpad=100, run_bytes=2),
-        Load(register=0, offset=0, scratchpad=8, run_bytes=burst + 1),
-        Load(register=0, offset=5, scratchpad=2048, run_bytes=3 * 4096),
-        Load(register=0, offset=DRAM_BYTES - 256 - 1, scratchpad=CONFIG.scratchpad_bytes - 1, run_bytes=1),
-        Load(register=0, run_bytes=65535 - 256, scratchpad=65536 + 7),
-    ])
+    await bench.run(
+        [
+            Load(register=1, offset=90, scratchpad=3, run_bytes=20),
+            Load(register=1, offset=4096 - 4000 - 1, scratchpad=100, run_bytes=2),
+            Load(register=0, offset=0, scratchpad=8, run_bytes=burst + 1),
+            Load(register=0, offset=5, scratchpad=2048, run_bytes=3 * 4096),
+            Load(register=0, offset=DRAM_BYTES - 256 - 1, scratchpad=CONFIG.scratchpad_bytes - 1, run_bytes=1),
+            Load(register=0, run_bytes=65535 - 256, scratchpad=65536 + 7),
+        ]
+    )
 
 
 @cocotb.test()

@@ -6,6 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+
 from weft_sim.isa import DEPTHWISE_ROWS, MachineState, Matmul, MatmulMode, WeightOrder
 from weft_sim.machine import machine
 from weft_sim.random_program.instructions import Arena, random_instruction
@@ -114,7 +115,7 @@ async def random_matmuls(dut):
 @cocotb.test()
 async def extreme_operands(dut):
     """Every corner of operand and zero point, full lanes: the widest sums."""
-    rng, state = await prepare(dut, 2)
+    _, state = await prepare(dut, 2)
     for value, weight in ((0, 0), (255, 255), (127, 128), (128, 127), (0, 255)):
         await fill(dut, np.full((32, LANES), value, np.uint8))
         state.vectors[:32] = value
@@ -127,12 +128,19 @@ async def extreme_operands(dut):
         dut.fill_i.value = 0
         state.vectors[32 : 32 + LANES] = weight
         base = Matmul(
-            weight=32, weight_rows=LANES, input_lanes=LANES, inner_count_2=8, inner_input_stride_2=1,
+            weight=32,
+            weight_rows=LANES,
+            input_lanes=LANES,
+            inner_count_2=8,
+            inner_input_stride_2=1,
             inner_accumulator_stride_2=1,
         )
         tasks = [
             base.replace(input_signed=a, weight_signed=b, input_zero=x, weight_zero=y, accumulate=1)
-            for a in (0, 1) for b in (0, 1) for x in (-128, 0, 255) for y in (-128, 0, 255)
+            for a in (0, 1)
+            for b in (0, 1)
+            for x in (-128, 0, 255)
+            for y in (-128, 0, 255)
         ]
         await check(dut, state, tasks)
 
@@ -147,19 +155,41 @@ async def depthwise_shapes(dut):
             height = window_rows + int(rng.integers(4))
             width = window_columns + int(rng.integers(5))
             plane = Matmul(
-                mode=MatmulMode.DEPTHWISE, weight_rows=window_rows * window_columns, window_rows=window_rows,
-                window_columns=window_columns, row_shift=row_shift, column_shift=column_shift, weight=400, input_lanes=LANES,
-                weight_signed=1, input_zero=7, inner_count_0=1, inner_count_1=height, inner_count_2=width,
-                inner_input_stride_1=width, inner_input_stride_2=1, inner_accumulator_stride_1=8,
+                mode=MatmulMode.DEPTHWISE,
+                weight_rows=window_rows * window_columns,
+                window_rows=window_rows,
+                window_columns=window_columns,
+                row_shift=row_shift,
+                column_shift=column_shift,
+                weight=400,
+                input_lanes=LANES,
+                weight_signed=1,
+                input_zero=7,
+                inner_count_0=1,
+                inner_count_1=height,
+                inner_count_2=width,
+                inner_input_stride_1=width,
+                inner_input_stride_2=1,
+                inner_accumulator_stride_1=8,
                 inner_accumulator_stride_2=1,
             )
             await check(dut, state, [plane, plane.replace(input=100, accumulator=3, accumulate=1)], rng)
     single = Matmul(
-        mode=MatmulMode.DEPTHWISE, weight_rows=3, window_rows=3, weight=10, input_lanes=LANES, inner_count_1=9,
-        inner_input_stride_1=1, inner_accumulator_stride_1=1,
+        mode=MatmulMode.DEPTHWISE,
+        weight_rows=3,
+        window_rows=3,
+        weight=10,
+        input_lanes=LANES,
+        inner_count_1=9,
+        inner_input_stride_1=1,
+        inner_accumulator_stride_1=1,
     )
     wide = single.replace(
-        inner_count_1=3, inner_count_2=CONFIG.line_depth, inner_input_stride_1=128, inner_input_stride_2=1, column_shift=2,
+        inner_count_1=3,
+        inner_count_2=CONFIG.line_depth,
+        inner_input_stride_1=128,
+        inner_input_stride_2=1,
+        column_shift=2,
         inner_accumulator_stride_2=1,
     )
     await check(dut, state, [single, wide, single])
@@ -167,11 +197,17 @@ async def depthwise_shapes(dut):
 
 @cocotb.test()
 async def swaps_back_to_back(dut):
-    """Tiles of one vector: nothing hides the loading of weights; rows are read in the cycle in which they are written."""
+    """Tiles of one vector: nothing hides the loading of weights; rows are read while they are written."""
     rng, state = await prepare(dut, 4)
     one = Matmul(
-        weight=64, weight_rows=1, input_lanes=LANES, outer_count_3=9, outer_input_stride_3=1, outer_weight_stride_3=1,
-        reduce_mask=8, accumulator=5,
+        weight=64,
+        weight_rows=1,
+        input_lanes=LANES,
+        outer_count_3=9,
+        outer_input_stride_3=1,
+        outer_weight_stride_3=1,
+        reduce_mask=8,
+        accumulator=5,
     )
     many = one.replace(inner_count_2=3, weight_rows=LANES, weight_order=WeightOrder.COLUMNS)
     await check(dut, state, [one, many, one.replace(accumulate=1), many.replace(reduce_mask=0)], rng)
@@ -179,7 +215,7 @@ async def swaps_back_to_back(dut):
 
 @cocotb.test()
 async def waits_for_tokens(dut):
-    rng, state = await prepare(dut, 5)
+    _, state = await prepare(dut, 5)
     dut.tokens_i.value = 0
     task = Matmul(wait=0b10010)
     dut.task_i.value = int.from_bytes(task.encode(), "little") & ((1 << Matmul.BITS) - 1)

@@ -46,7 +46,11 @@ def run(name: str, coverage: bool = False) -> None:
     runner = get_runner("verilator")
     runner.build(sources=files, hdl_toplevel=top, build_args=arguments, build_dir=folder, always=True)
     results = runner.test(
-        hdl_toplevel=top, test_module=f"{name}_bench", build_dir=folder, test_dir=folder, results_xml="results.xml",
+        hdl_toplevel=top,
+        test_module=f"{name}_bench",
+        build_dir=folder,
+        test_dir=folder,
+        results_xml="results.xml",
         test_args=[f"+verilator+coverage+file+{folder / 'coverage.dat'}"] if coverage else [],
     )
     if not Path(results).is_file():

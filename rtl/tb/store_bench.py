@@ -7,6 +7,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiRamWrite, AxiWriteBus
 from transfers import CONFIG, random_pauses, start, task_bits
+
 from weft_sim.isa import MachineState, Store
 from weft_sim.random_program.instructions import Arena, random_instruction
 
@@ -94,7 +95,10 @@ async def every_alignment(dut):
     stores = [
         Store(register=0, offset=40 * number + target, scratchpad=64 + source, run_bytes=length)
         for number, (target, source, length) in enumerate(
-            (t, s, n) for t in range(CONFIG.dram_beat_bytes) for s in (0, 1, LANES - 1) for n in (1, LANES - 1, LANES, 2 * LANES + 1)
+            (t, s, n)
+            for t in range(CONFIG.dram_beat_bytes)
+            for s in (0, 1, LANES - 1)
+            for n in (1, LANES - 1, LANES, 2 * LANES + 1)
         )
     ]
     await bench.run(stores)
@@ -105,13 +109,15 @@ async def boundaries(dut):
     """Runs across multiples of 4096 and of a burst's length, and a byte at the memory's end."""
     bench = await prepare(dut, 3)
     burst = CONFIG.burst_beats * CONFIG.dram_beat_bytes
-    await bench.run([
-        Store(register=1, offset=90, scratchpad=3, run_bytes=20),
-        Store(register=1, offset=4096 * 2 - 4000 - 1, scratchpad=100, run_bytes=2),
-        Store(register=0, offset=8192, scratchpad=8, run_bytes=burst + 1),
-        Store(register=0, offset=20005, scratchpad=2, run_bytes=VECTORS * LANES - 2),
-        Store(register=0, offset=DRAM_BYTES - 256 - 1, scratchpad=7, run_bytes=1),
-    ])
+    await bench.run(
+        [
+            Store(register=1, offset=90, scratchpad=3, run_bytes=20),
+            Store(register=1, offset=4096 * 2 - 4000 - 1, scratchpad=100, run_bytes=2),
+            Store(register=0, offset=8192, scratchpad=8, run_bytes=burst + 1),
+            Store(register=0, offset=20005, scratchpad=2, run_bytes=VECTORS * LANES - 2),
+            Store(register=0, offset=DRAM_BYTES - 256 - 1, scratchpad=7, run_bytes=1),
+        ]
+    )
 
 
 @cocotb.test()

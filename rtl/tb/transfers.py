@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+
 from weft_sim.isa import Fill
 from weft_sim.machine import machine
 

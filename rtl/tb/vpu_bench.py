@@ -13,6 +13,7 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+
 from weft_sim import simulator
 from weft_sim.hazards import own_operand_overwritten
 from weft_sim.isa import Destination, Halt, MachineState, Operation, Reduction, Source, Table, Vector
@@ -25,7 +26,7 @@ LANES = CONFIG.lanes
 VECTORS, ROWS = 320, 80
 FIRST_VECTOR = CONFIG.bank_bytes // LANES - 150
 FIRST_ROW = CONFIG.accumulator_bank_rows - 40
-"""What the random instructions may touch, across the border of two banks. The rest of the memories is never looked at."""
+"""What the random instructions may touch, across the border of two banks. Nothing else is looked at."""
 ARENA = Arena(CONFIG, (FIRST_VECTOR, FIRST_VECTOR + VECTORS), (FIRST_ROW, FIRST_ROW + ROWS), {0: (0, 4096)})
 ACTIVITIES = ("busy", "idle", "token", "queue", "dram", "bank", "weights", "write", "interval", "drain")
 CORNERS = np.array(
@@ -42,6 +43,25 @@ class Run:
     end: int = -1
     signal: int = -1
     activity: Counter[str] = field(default_factory=Counter)
+
+
+class Frozen:
+    """Checks that the VPU stands still exactly while the MXU writes to the bank of the result that is due."""
+
+    def __init__(self):
+        self.banks = set()
+
+    def look(self, dut):
+        mxu_writes = int(dut.mxu_write_i.value)
+        mxu_bank = int(dut.mxu_row_i.value) // CONFIG.accumulator_bank_rows
+        if ACTIVITIES[int(dut.activity_o.value)] == "write":
+            assert mxu_writes and not int(dut.row_write_o.value)
+            self.banks.add(mxu_bank)
+        if dut.row_write_o.value == 1:
+            bank = int(dut.row_write_address_o.value) // CONFIG.accumulator_bank_rows
+            assert self.banks <= {bank}, f"frozen for banks {self.banks} before a write to bank {bank}"
+            assert not (mxu_writes and mxu_bank == bank)
+            self.banks.clear()
 
 
 async def start(dut):
@@ -113,7 +133,7 @@ async def execute(dut, instruction, rng=None):
     await RisingEdge(dut.clk_i)
     assert dut.issue_o.value == 1 and dut.idle_o.value == 1
     dut.task_valid_i.value = 0
-    run = Run()
+    run, frozen = Run(), Frozen()
     mailboxes = []
     for cycle in range(1, 1_000_000):
         if rng is not None:
@@ -124,6 +144,7 @@ async def execute(dut, instruction, rng=None):
         await RisingEdge(dut.clk_i)
         assert dut.idle_o.value == 0
         run.activity[ACTIVITIES[int(dut.activity_o.value)]] += 1
+        frozen.look(dut)
         if dut.first_grant_o.value == 1:
             assert run.start < 0
             run.start = cycle
@@ -221,7 +242,12 @@ async def every_operation_with_every_reduction(dut):
     place |= {"a_stride_2": 4, "a_stride_4": 1, "b_stride_2": 4, "b_stride_4": 1}
     for operation in Operation:
         for reduction in Reduction:
-            fields = {"a_source": Source.ACCUMULATOR_F32, "b_source": Source.ACCUMULATOR_F32, "count_2": 6, "count_4": 4}
+            fields = {
+                "a_source": Source.ACCUMULATOR_F32,
+                "b_source": Source.ACCUMULATOR_F32,
+                "count_2": 6,
+                "count_4": 4,
+            }
             fields |= {"destination": Destination.ACCUMULATOR_F32, "scale": 1.5, "b_scale": 0.75, "a_rescale": 3.0}
             loops = {"reduction": reduction, "reduce_loops": 0 if reduction == Reduction.NONE else 2}
             instruction = Vector(operation=operation, **fields, **loops, **place)

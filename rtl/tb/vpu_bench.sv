@@ -20,6 +20,8 @@ module vpu_bench
   input  logic        deny_b_i,
   input  logic        mxu_write_i,  // the MXU writes to this row, as far as the VPU knows
   input  logic [RowBits-1:0] mxu_row_i,
+  output logic        row_write_o,
+  output logic [RowBits-1:0] row_write_address_o,
 
   input  logic        fill_i,
   input  logic [VectorBits-1:0] fill_address_i,
@@ -39,10 +41,9 @@ module vpu_bench
   logic [RowReaders-1:0] row_read, row_grant;
   row_address_t [RowReaders-1:0] row_address;
   words_t [RowReaders-1:0] row_data;
-  logic fill_grant, write, row_write, a_local, b_local, a_row, b_row;
+  logic fill_grant, write, a_local, b_local, a_row, b_row;
   vector_address_t write_address;
   bytes_t write_data;
-  row_address_t row_write_address;
   words_t row_write_data;
   activity_e activity;
 
@@ -66,7 +67,7 @@ module vpu_bench
   accumulators u_accumulators (
     .clk_i, .read_i(row_read), .read_address_i(row_address), .read_grant_o(row_grant), .read_data_o(row_data),
     .mxu_write_i(row_fill_i), .mxu_address_i(row_fill_address_i), .mxu_data_i(row_fill_data_i),
-    .vpu_write_i(row_write), .vpu_address_i(row_write_address), .vpu_data_i(row_write_data)
+    .vpu_write_i(row_write_o), .vpu_address_i(row_write_address_o), .vpu_data_i(row_write_data)
   );
   vpu u_vpu (
     .clk_i, .rst_ni, .queue_valid_i(task_valid_i), .queue_i(task_i), .tokens_i, .issue_o, .retire_o, .retire_signal_o,
@@ -81,7 +82,7 @@ module vpu_bench
     .b_row_data_i(row_data[RowVpuB]),
     .mxu_row_write_i(mxu_write_i), .mxu_row_address_i(mxu_row_i),
     .local_write_o(write), .local_write_address_o(write_address), .local_write_data_o(write_data),
-    .row_write_o(row_write), .row_write_address_o(row_write_address), .row_write_data_o(row_write_data),
+    .row_write_o, .row_write_address_o, .row_write_data_o(row_write_data),
     .mailbox_write_o, .mailbox_number_o, .mailbox_value_o
   );
 endmodule
