@@ -53,7 +53,7 @@ def compare(
     program_address: int,
     instruction_count: int,
     registers: Sequence[int],
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
+    options: RunOptions = RunOptions(),
     device: Device = rtl.run,
 ) -> Comparison:
     """Runs the program on the simulator (which modifies `dram` in place) and on `device` (on a copy), and compares.

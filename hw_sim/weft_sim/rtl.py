@@ -44,7 +44,7 @@ def run(
     program_address: int,
     instruction_count: int,
     registers: Sequence[int],
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
+    options: RunOptions = RunOptions(),
 ) -> RunResult:
     """Runs the program at `program_address` (bytes) of `dram` (uint8, modified in place) on the RTL.
 
@@ -61,7 +61,7 @@ def run_checked(
     program_address: int,
     instruction_count: int,
     registers: Sequence[int],
-    options: RunOptions = RunOptions(),  # noqa: B008
+    options: RunOptions = RunOptions(),
 ) -> RunResult:
     """`run` with the assertions inside the modules: one that fails ends the process with its place."""
     return _run(
@@ -76,7 +76,7 @@ def run_with_waves(
     instruction_count: int,
     registers: Sequence[int],
     waves: Waves,
-    options: RunOptions = RunOptions(),  # noqa: B008
+    options: RunOptions = RunOptions(),
 ) -> RunResult:
     """`run` that also leaves waveforms; a model of its own, slower."""
     model = _model(config, BuildKind.waves())

@@ -39,7 +39,7 @@ def run(
     program_address: int,
     instruction_count: int,
     registers: Sequence[int],
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
+    options: RunOptions = RunOptions(),
 ) -> RunResult:
     """Runs the program at `program_address` (bytes) of `dram` (uint8, in place; untouched with timing_only).
 

@@ -121,7 +121,7 @@ class GoldenDevice(MemoryDevice):
 
     name = "golden"
 
-    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:  # noqa: B008
+    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:
         super().__init__(machine, dram_bytes, options, golden.run)
 
 
@@ -130,7 +130,7 @@ class SimulatorDevice(MemoryDevice):
 
     name = "sim"
 
-    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:  # noqa: B008
+    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:
         super().__init__(machine, dram_bytes, options, _simulator())
 
 
@@ -152,7 +152,7 @@ class RtlDevice(MemoryDevice):
 
     name = "rtl"
 
-    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:  # noqa: B008
+    def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions = RunOptions()) -> None:
         super().__init__(machine, dram_bytes, options, rtl.run)
 
 
@@ -181,7 +181,7 @@ def open_device(
     name: str,
     machine: MachineConfig,
     dram_bytes: int,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
+    options: RunOptions = RunOptions(),
 ) -> Device:
     """Open a device by name. Raises DeviceUnavailableError for unknown names and for devices that cannot be
     had."""

@@ -116,7 +116,7 @@ class Session:
         self,
         source: str | os.PathLike[str] | Executable | SupportsExecutable,
         device: str | DeviceFactory = "sim",
-        options: RunOptions = RunOptions(),  # noqa: B008 - frozen, so one shared default is safe
+        options: RunOptions = RunOptions(),
     ) -> None:
         self.executable = _resolve(source)
         self.memory: DeviceMemoryPlan = plan_memory(self.executable)
