@@ -118,6 +118,14 @@ Detail check_window(const isa::Matmul& m, const Config& config) {
     return std::nullopt;
 }
 
+// Within the operand's type, so that an operand less its zero point has 9 bits.
+Detail check_zero_point(const std::string& name, int zero, bool is_signed) {
+    const int low = is_signed ? -128 : 0;
+    const int high = low + 255;
+    if (zero >= low && zero <= high) return std::nullopt;
+    return name + "=" + std::to_string(zero) + " is not " + std::to_string(low) + " to " + std::to_string(high);
+}
+
 Detail check_fields(const isa::Matmul& m, const Config& config) {
     const auto outer = m.outer_counts();
     const auto inner = m.inner_counts();
@@ -130,8 +138,8 @@ Detail check_fields(const isa::Matmul& m, const Config& config) {
         return "input_lanes=" + std::to_string(m.input_lanes) + lanes;
     if (m.weight_rows < 1 || m.weight_rows > config.lanes)
         return "weight_rows=" + std::to_string(m.weight_rows) + lanes;
-    for (const int zero : {m.input_zero, m.weight_zero})
-        if (zero < -128 || zero > 255) return "zero point " + std::to_string(zero) + " is not -128 to 255";
+    if (Detail detail = check_zero_point("input_zero", m.input_zero, m.input_signed)) return detail;
+    if (Detail detail = check_zero_point("weight_zero", m.weight_zero, m.weight_signed)) return detail;
     return check_window(m, config);
 }
 

@@ -260,8 +260,8 @@ package weft_isa_pkg;
     logic [7:0] row_shift;  // [118:111] depthwise: log2 of the vertical stride, 0 to 2
     logic [7:0] window_columns;  // [110:103] depthwise: kernel columns
     logic [7:0] window_rows;  // [102:95] depthwise: kernel rows, 1 to DEPTHWISE_ROWS
-    logic signed [15:0] weight_zero;  // [94:79] zero point of the weights, −128 to 255
-    logic signed [15:0] input_zero;  // [78:63] zero point of the input, −128 to 255
+    logic signed [15:0] weight_zero;  // [94:79] zero point of the weights: int8 or uint8 as they are
+    logic signed [15:0] input_zero;  // [78:63] zero point of the input: int8 or uint8 as the input is
     logic [7:0] weight_rows;  // [62:55] vectors of a weight tile, 1 to lanes
     logic [7:0] input_lanes;  // [54:47] valid input lanes, 1 to lanes
     logic [3:0] reduce_mask;  // [46:43] bit i: outer loop i is a reduction

@@ -56,8 +56,9 @@ module validate
     endcase
   endfunction
 
-  function automatic logic zero_point_legal(logic signed [15:0] zero);
-    return zero >= -16'sd128 && zero <= 16'sd255;
+  // Within the operand's type, so that an operand less its zero point has ValueBits.
+  function automatic logic zero_point_legal(logic signed [15:0] zero, logic is_signed);
+    return is_signed ? zero[15:7] == {9{zero[7]}} : zero[15:8] == '0;
   endfunction
 
   function automatic logic window_legal(matmul_t m);
@@ -75,7 +76,8 @@ module validate
     return matmul_enums_legal(m)
         && m.input_lanes >= 8'd1 && 32'(m.input_lanes) <= Lanes
         && m.weight_rows >= 8'd1 && 32'(m.weight_rows) <= Lanes
-        && zero_point_legal(m.input_zero) && zero_point_legal(m.weight_zero) && window_legal(m);
+        && zero_point_legal(m.input_zero, m.input_signed) && zero_point_legal(m.weight_zero, m.weight_signed)
+        && window_legal(m);
   endfunction
 
   function automatic logic vector_legal(vector_t v);

@@ -31,8 +31,8 @@ package weft_pkg;
   localparam int unsigned BankVectors = Config.vectors / Config.scratchpad_banks;
   localparam int unsigned BankRows = Config.accumulator_bank_rows;
 
-  // Operands of the multipliers: 8 bits with or without sign, less any zero point from −128 to 255.
-  localparam int unsigned ValueBits = 10;
+  // Operands of the multipliers: 8 bits with or without sign, less a zero point of the same type.
+  localparam int unsigned ValueBits = 9;
 
   typedef logic [VectorBits-1:0] vector_address_t;
   typedef logic [ByteBits-1:0] byte_address_t;

@@ -162,11 +162,11 @@ def test_instructions_are_immutable_values() -> None:
 def test_disassembly() -> None:
     program = [
         Load(register=1, offset=-4, run_bytes=64, signal=1 << Unit.MXU),
-        Matmul(weight_order=1, input_zero=-3, wait=1 << Unit.LOAD | 1 << Unit.VPU),
+        Matmul(weight_order=1, input_zero=3, wait=1 << Unit.LOAD | 1 << Unit.VPU),
         Jump(condition=3, value=-1, target=7),
     ]
     assert disassemble(program, ["conv:0", "", "loop"]).splitlines() == [
         "     0 LOAD(register=1, offset=-4, run_bytes=64) >mxu  ; conv:0",
-        "     1 <load <vpu MATMUL(weight_order=columns, input_zero=-3)",
+        "     1 <load <vpu MATMUL(weight_order=columns, input_zero=3)",
         "     2 JUMP(condition=less, value=-1, target=7)  ; loop",
     ]

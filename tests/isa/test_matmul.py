@@ -111,8 +111,8 @@ EXTREMES = {"input_lanes": LANES, "weight_rows": LANES}
 @pytest.mark.parametrize(
     "fields",
     [
-        EXTREMES | {"input_zero": -128, "weight_zero": -128},  # 383 × 383 in every lane
-        EXTREMES | {"input_zero": 255, "weight_zero": 255, "input_signed": 1, "weight_signed": 1},
+        EXTREMES | {"input_zero": 255, "weight_zero": 255},
+        EXTREMES | {"input_zero": -128, "weight_zero": 127, "input_signed": 1, "weight_signed": 1},
         EXTREMES | {"weight_order": 1, "input_lanes": 3},
         EXTREMES | {"weight_order": 1, "weight_rows": 3},
         EXTREMES | {"reduce_mask": 1, "outer_count_0": 3, "outer_input_stride_0": 5},

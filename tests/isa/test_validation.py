@@ -49,7 +49,8 @@ def _cause(instruction: Instruction) -> FaultCause | None:
 
 LEGAL: list[Instruction] = [
     *(kind() for kind in OPCODES.values()),
-    Matmul(input_lanes=LANES, weight_rows=LANES, input_zero=-128, weight_zero=255),
+    Matmul(input_lanes=LANES, weight_rows=LANES, input_zero=255, weight_zero=255),
+    Matmul(input_signed=1, weight_signed=1, input_zero=-128, weight_zero=127),
     Matmul(**PLANE, row_shift=2, column_shift=2),
     Matmul(**DEPTHWISE, inner_count_1=3, inner_count_2=CONFIG.line_depth),
     Matmul(mode=1, weight_rows=2, window_columns=2, inner_count_1=1, inner_count_2=CONFIG.line_depth + 1),
@@ -68,7 +69,9 @@ ILLEGAL: list[Instruction] = [
     Fill(count_0=(MAX_WORK >> 12) + 1, count_1=16, run_bytes=256), Vector(count_0=4097, count_1=4096),
     Matmul(outer_count_0=4097, inner_count_0=4096),
     Matmul(input_lanes=0), Matmul(input_lanes=LANES + 1), Matmul(weight_rows=0), Matmul(weight_rows=LANES + 1),
-    Matmul(input_zero=-129), Matmul(input_zero=256), Matmul(weight_zero=-129), Matmul(weight_zero=256),
+    Matmul(input_zero=-1), Matmul(input_zero=256), Matmul(weight_zero=-1), Matmul(weight_zero=256),
+    Matmul(input_signed=1, input_zero=-129), Matmul(input_signed=1, input_zero=128),
+    Matmul(weight_signed=1, weight_zero=-129), Matmul(weight_signed=1, weight_zero=128),
     Matmul(window_rows=2), Matmul(window_columns=2), Matmul(row_shift=1), Matmul(column_shift=1),
     Matmul(**PLANE | {"window_rows": 0, "weight_rows": 0}), Matmul(**PLANE | {"weight_rows": 8}),
     Matmul(mode=1, weight_rows=5, window_rows=5, inner_count_1=5), Matmul(mode=1, weight_rows=1, window_columns=0),

@@ -155,8 +155,15 @@ def _table(random: Generator, kind: type[Instruction], config: MachineConfig, dr
     return kind(slot=int(random.integers(0, 2)), source=int(random.integers(0, last + 1)))
 
 
-def _zero(random: Generator) -> int:
-    return int(random.choice([0, 0, -128, 255, 128, 127, int(random.integers(-128, 256))]))
+def _zero_points(random: Generator) -> dict[str, int]:
+    fields: dict[str, int] = {}
+    for operand in ("input", "weight"):
+        fields[f"{operand}_signed"] = signed = int(random.integers(0, 2))
+        low = -128 if signed else 0
+        fields[f"{operand}_zero"] = int(
+            random.choice([0, low, low + 127, low + 255, int(random.integers(low, low + 256))])
+        )
+    return fields
 
 
 def _matmul(random: Generator, kind: type[Instruction], config: MachineConfig, dram_bytes: int) -> Instruction:
@@ -177,10 +184,9 @@ def _matmul(random: Generator, kind: type[Instruction], config: MachineConfig, d
     fields: dict[str, int] = {
         "mode": MatmulMode.DEPTHWISE if depthwise else MatmulMode.DENSE,
         "weight_order": WeightOrder.ROWS if depthwise else int(random.integers(0, 2)),
-        "input_signed": int(random.integers(0, 2)), "weight_signed": int(random.integers(0, 2)),
         "accumulate": int(random.integers(0, 2)), "reduce_mask": int(random.integers(0, 16)),
         "input_lanes": int(random.choice([lanes, int(random.integers(1, lanes + 1))])), "weight_rows": weight_rows,
-        "input_zero": _zero(random), "weight_zero": _zero(random), **window,
+        **_zero_points(random), **window,
     }  # fmt: skip
     vector_stride = _stride(random)
     input_outer, input_inner = [_stride(random) for _ in outer], _strides(random, inner)

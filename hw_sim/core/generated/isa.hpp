@@ -423,8 +423,8 @@ struct Matmul {
     std::uint8_t reduce_mask;  ///< bit i: outer loop i is a reduction
     std::uint8_t input_lanes;  ///< valid input lanes, 1 to lanes
     std::uint8_t weight_rows;  ///< vectors of a weight tile, 1 to lanes
-    std::int16_t input_zero;  ///< zero point of the input, −128 to 255
-    std::int16_t weight_zero;  ///< zero point of the weights, −128 to 255
+    std::int16_t input_zero;  ///< zero point of the input: int8 or uint8 as the input is
+    std::int16_t weight_zero;  ///< zero point of the weights: int8 or uint8 as they are
     std::uint8_t window_rows;  ///< depthwise: kernel rows, 1 to DEPTHWISE_ROWS
     std::uint8_t window_columns;  ///< depthwise: kernel columns
     std::uint8_t row_shift;  ///< depthwise: log2 of the vertical stride, 0 to 2

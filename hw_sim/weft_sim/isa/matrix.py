@@ -64,8 +64,8 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
     reduce_mask = UnsignedField(4, "bit i: outer loop i is a reduction")
     input_lanes = UnsignedField(8, "valid input lanes, 1 to lanes", 1)
     weight_rows = UnsignedField(8, "vectors of a weight tile, 1 to lanes", 1)
-    input_zero = SignedField(16, "zero point of the input, −128 to 255")
-    weight_zero = SignedField(16, "zero point of the weights, −128 to 255")
+    input_zero = SignedField(16, "zero point of the input: int8 or uint8 as the input is")
+    weight_zero = SignedField(16, "zero point of the weights: int8 or uint8 as they are")
     window_rows = UnsignedField(8, "depthwise: kernel rows, 1 to DEPTHWISE_ROWS", 1)
     window_columns = UnsignedField(8, "depthwise: kernel columns", 1)
     row_shift = UnsignedField(8, "depthwise: log2 of the vertical stride, 0 to 2")
@@ -119,10 +119,15 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
             return f"input_lanes={self.input_lanes} is not 1 to {config.lanes}"
         if not 1 <= self.weight_rows <= config.lanes:
             return f"weight_rows={self.weight_rows} is not 1 to {config.lanes}"
-        for name, zero in (("input_zero", self.input_zero), ("weight_zero", self.weight_zero)):
-            if not -128 <= zero <= 255:
-                return f"{name}={zero} is not −128 to 255"
-        return self._check_window(config)
+        return self._check_zero_points() or self._check_window(config)
+
+    def _check_zero_points(self) -> str | None:
+        for name in ("input", "weight"):
+            zero, is_signed = getattr(self, f"{name}_zero"), getattr(self, f"{name}_signed")
+            low, high = (-128, 127) if is_signed else (0, 255)
+            if not low <= zero <= high:
+                return f"{name}_zero={zero} is not {low} to {high}"
+        return None
 
     def _check_window(self, config: MachineConfig) -> str | None:
         if self.mode == MatmulMode.DENSE:

@@ -139,9 +139,11 @@ def _fill(rng: Generator, arena: Arena) -> Instruction:
 
 
 def _zero_points(rng: Generator) -> dict[str, int]:
-    return {name: _pick(rng, [0, 0, -128, 255, rng.integers(-128, 256)]) for name in ("input_zero", "weight_zero")} | {
-        name: int(rng.integers(2)) for name in ("input_signed", "weight_signed", "accumulate")
-    }
+    fields = {name: int(rng.integers(2)) for name in ("input_signed", "weight_signed", "accumulate")}
+    for operand in ("input", "weight"):
+        low = -128 if fields[f"{operand}_signed"] else 0
+        fields[f"{operand}_zero"] = _pick(rng, [0, 0, low, low + 255, rng.integers(low, low + 256)])
+    return fields
 
 
 def _matmul(
