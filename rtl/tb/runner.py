@@ -6,6 +6,7 @@ Run by pytest (tests/rtl/test_benches.py). A bench is `<name>_bench.py` beside t
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import sys
@@ -38,7 +39,7 @@ def run(name: str, coverage: bool = False) -> None:
     sources = Sources.find()
     wrapper = HERE / f"{name}_bench.sv"
     top = wrapper.stem if wrapper.is_file() else name
-    folder = cache_folder() / "benches" / (f"{name}-coverage" if coverage else name)
+    folder = _build_folder(f"{name}-coverage" if coverage else name)
     # Wrappers and benches are no subject of lint.
     arguments = ["-O3", "--assert", "-Wno-fatal", "-Wno-lint", "-Wno-style", f"+define+WEFT_CONFIG={CONFIGURATION}"]
     arguments += ["--coverage"] if coverage else []
@@ -58,6 +59,12 @@ def run(name: str, coverage: bool = False) -> None:
     failed = [line for line in Path(results).read_text().splitlines() if "<failure" in line or "<error" in line]
     if failed:
         raise AssertionError(f"bench {name}: {failed[0].strip()}")
+
+
+def _build_folder(name: str) -> Path:
+    """Of one checkout and one environment: their paths stay in what is built."""
+    place = hashlib.sha256(os.fsencode(f"{HERE}\0{sys.prefix}")).hexdigest()[:8]
+    return cache_folder() / "benches" / place / name
 
 
 def _environment() -> None:
