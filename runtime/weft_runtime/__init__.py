@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weft_runtime.artifact import is_artifact, load, save
+from weft_runtime.backend import DeviceBackend, register_backend
 from weft_runtime.devices import (
     Device,
     GoldenDevice,
@@ -13,6 +14,7 @@ from weft_runtime.devices import (
 )
 from weft_runtime.errors import (
     ArtifactError,
+    BackendError,
     DeviceError,
     DeviceUnavailableError,
     ExecutableError,
@@ -29,6 +31,7 @@ from weft_runtime.executable import (
     HostGraph,
     Layout,
     NodeReport,
+    Processor,
     Region,
     Step,
     TensorBinding,
@@ -36,6 +39,7 @@ from weft_runtime.executable import (
 )
 from weft_runtime.layout import pack, unpack
 from weft_runtime.memory import DeviceMemoryPlan, plan_memory
+from weft_runtime.npu import machine_of, npu_processor
 from weft_runtime.profile import NodeProfile, Profile, RegionProfile
 from weft_runtime.session import Session
 from weft_runtime.validate import validate
@@ -45,7 +49,9 @@ __all__ = [
     "REGISTER_IO",
     "REGISTER_WORKSPACE",
     "ArtifactError",
+    "BackendError",
     "Device",
+    "DeviceBackend",
     "DeviceError",
     "DeviceMemoryPlan",
     "DeviceUnavailableError",
@@ -59,6 +65,7 @@ __all__ = [
     "LayoutError",
     "NodeProfile",
     "NodeReport",
+    "Processor",
     "Profile",
     "Region",
     "RegionProfile",
@@ -71,9 +78,12 @@ __all__ = [
     "device_names",
     "is_artifact",
     "load",
+    "machine_of",
+    "npu_processor",
     "open_device",
     "pack",
     "plan_memory",
+    "register_backend",
     "register_device",
     "save",
     "unpack",

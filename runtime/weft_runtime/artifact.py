@@ -14,19 +14,19 @@ import os
 import secrets
 import stat
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
-from weft_runtime.errors import ArtifactError, ExecutableError
-from weft_runtime.executable import Executable
+from weft_runtime.errors import ArtifactError, BackendError, ExecutableError
+from weft_runtime.executable import Executable, Processor
 from weft_runtime.fields import Fields, parse_object
 from weft_runtime.manifest import describe, restore
 from weft_runtime.validate import validate
-from weft_sim.machine import MachineConfig
 
 __all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "save"]
 
 MAGIC = b"\x89WEFT\r\n\x1a"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_FILE_BYTES = 1 << 32
 MAX_MANIFEST_BYTES = 1 << 28
 
@@ -52,8 +52,8 @@ def save(executable: Executable, path: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"{target}: cannot write the artifact: {error.strerror or error}") from error
 
 
-def load(path: str | os.PathLike[str], machine: MachineConfig | None = None) -> Executable:
-    """Read and check an artifact; with `machine`, it must have been compiled for exactly that machine.
+def load(path: str | os.PathLike[str], processors: Sequence[Processor] = ()) -> Executable:
+    """Read and check an artifact; with `processors`, it must have been compiled for exactly these.
 
     Raises ArtifactError, naming the file and the reason, for anything that `save` would not have written.
     """
@@ -61,14 +61,18 @@ def load(path: str | os.PathLike[str], machine: MachineConfig | None = None) -> 
     try:
         executable = _decode(data)
         validate(executable)
-    except (ArtifactError, ExecutableError) as error:
+    except (ArtifactError, BackendError, ExecutableError) as error:
         raise ArtifactError(f"{path}: {error}") from error
-    if machine is not None and machine.hash() != executable.machine.hash():
+    if processors and [each.identity for each in processors] != [each.identity for each in executable.processors]:
         raise ArtifactError(
-            f"{path}: compiled for machine {executable.machine.name!r} ({executable.machine.hash()[:12]}), "
-            f"not for {machine.name!r} ({machine.hash()[:12]}); compile the model again for that target"
+            f"{path}: compiled for {_named(executable.processors)}, not for {_named(processors)}; "
+            "compile the model again for that target"
         )
     return executable
+
+
+def _named(processors: Sequence[Processor]) -> str:
+    return ", ".join(f"{each.name!r} ({each.identity[:12]})" for each in processors)
 
 
 def is_artifact(path: str | os.PathLike[str]) -> bool:

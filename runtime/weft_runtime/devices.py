@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from weft_runtime.errors import DeviceError, DeviceUnavailableError
+from weft_runtime.executable import Processor
 from weft_sim import golden, rtl
+from weft_sim.isa import INSTRUCTION_BYTES
 from weft_sim.machine import MachineConfig
 from weft_sim.result import RunOptions, RunResult
 
@@ -18,9 +20,9 @@ __all__ = [
     "DeviceFactory",
     "GoldenDevice",
     "MemoryDevice",
+    "NpuFactory",
     "RtlDevice",
     "SimulatorDevice",
-    "device_factory",
     "device_names",
     "open_device",
     "register_device",
@@ -45,7 +47,7 @@ class Device(Protocol):
         """A copy of `size` bytes of device memory, uint8 [size]. Raises DeviceError outside of it."""
         ...
 
-    def launch(self, program_address: int, instruction_count: int, registers: Sequence[int]) -> RunResult:
+    def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
         """Run a program to its end or fault; a fault is in the result, not raised."""
         ...
 
@@ -54,8 +56,11 @@ class Device(Protocol):
         ...
 
 
-DeviceFactory = Callable[[MachineConfig, int, RunOptions], Device]
-"""Opens a device for a machine with so many bytes of memory, launching programs with these options."""
+DeviceFactory = Callable[[Processor, int, RunOptions], Device]
+"""Opens a device for a processor with so many bytes of memory, launching programs with these options."""
+
+NpuFactory = Callable[[MachineConfig, int, RunOptions], Device]
+"""The same for Weft's own processor, by its machine configuration."""
 
 
 class Runner(Protocol):
@@ -94,9 +99,9 @@ class MemoryDevice:
     def read(self, address: int, size: int) -> Bytes:
         return self._window(address, size).copy()
 
-    def launch(self, program_address: int, instruction_count: int, registers: Sequence[int]) -> RunResult:
-        memory = self._open_memory()
-        return self._run(self._machine, memory, program_address, instruction_count, registers, self._options)
+    def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
+        memory, count = self._open_memory(), program_bytes // INSTRUCTION_BYTES
+        return self._run(self._machine, memory, program_address, count, registers, self._options)
 
     def close(self) -> None:
         self._memory = None
@@ -156,25 +161,17 @@ class RtlDevice(MemoryDevice):
         super().__init__(machine, dram_bytes, options, rtl.run)
 
 
-_factories: dict[str, DeviceFactory] = {"golden": GoldenDevice, "sim": SimulatorDevice, "rtl": RtlDevice}
+_factories: dict[str, NpuFactory] = {"sim": SimulatorDevice, "golden": GoldenDevice, "rtl": RtlDevice}
 
 
-def register_device(name: str, factory: DeviceFactory) -> None:
-    """Make a device known under a name, or replace the one that has it."""
+def register_device(name: str, factory: NpuFactory) -> None:
+    """Make a device of Weft's own processor known under a name, or replace the one that has it."""
     _factories[name] = factory
 
 
 def device_names() -> tuple[str, ...]:
-    """The names that `open_device` knows, in order of registration."""
+    """The names that `open_device` knows, in order of registration; the first is the default."""
     return tuple(_factories)
-
-
-def device_factory(name: str) -> DeviceFactory:
-    """What opens devices of that name. Raises DeviceUnavailableError naming those that are known."""
-    factory = _factories.get(name)
-    if factory is None:
-        raise DeviceUnavailableError(f"unknown device {name!r}; known devices: {', '.join(device_names())}")
-    return factory
 
 
 def open_device(
@@ -183,6 +180,9 @@ def open_device(
     dram_bytes: int,
     options: RunOptions = RunOptions(),
 ) -> Device:
-    """Open a device by name. Raises DeviceUnavailableError for unknown names and for devices that cannot be
-    had."""
-    return device_factory(name)(machine, dram_bytes, options)
+    """Open a device of Weft's own processor by name. Raises DeviceUnavailableError for unknown names and for devices
+    that cannot be had."""
+    factory = _factories.get(name)
+    if factory is None:
+        raise DeviceUnavailableError(f"unknown device {name!r}; known devices: {', '.join(device_names())}")
+    return factory(machine, dram_bytes, options)

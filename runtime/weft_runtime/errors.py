@@ -6,6 +6,7 @@ from weft_sim.errors import WeftError
 
 __all__ = [
     "ArtifactError",
+    "BackendError",
     "DeviceError",
     "DeviceUnavailableError",
     "ExecutableError",
@@ -26,6 +27,10 @@ class ExecutableError(WeftError):
 
 class ArtifactError(WeftError):
     """A `.weft` file that is damaged, of another version, for another machine, or impossible."""
+
+
+class BackendError(WeftError):
+    """A backend that is not installed, cannot be loaded, or does not keep to the interface."""
 
 
 class DeviceError(WeftError):

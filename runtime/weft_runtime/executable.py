@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 from weft_runtime.errors import LayoutError
-from weft_sim.machine import MachineConfig
 
 __all__ = [
     "REGISTER_CONSTANTS",
@@ -17,6 +18,7 @@ __all__ = [
     "HostGraph",
     "Layout",
     "NodeReport",
+    "Processor",
     "Region",
     "Step",
     "TensorBinding",
@@ -94,11 +96,37 @@ class TensorBinding:
 
 
 @dataclass(frozen=True)
+class Processor:
+    """An accelerator that a model was compiled for.
+
+    `backend` is the name of the backend that knows it; `configuration` a JSON object (text, sorted keys) with its
+    parameters in that backend's words. `macs_per_cycle` is its peak, `clock_mhz` turns its cycles into seconds.
+    """
+
+    name: str
+    backend: str
+    configuration: str
+    macs_per_cycle: int
+    clock_mhz: int
+
+    def seconds(self, cycles: int) -> float:
+        """So many cycles at its clock."""
+        return cycles / (self.clock_mhz * 1e6)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 (hex) of everything that a program can depend on; the name is not part of it."""
+        values = {key: value for key, value in json.loads(self.configuration).items() if key != "name"}
+        return hashlib.sha256(json.dumps([self.backend, values], sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Region:
     """One launch: an instruction stream, its constants, and the tensors it takes and gives.
 
-    `instructions` is a multiple of `weft_sim.isa.INSTRUCTION_BYTES`; `sources` holds the ONNX node name of
-    each instruction (the empty string where no single node is the cause).
+    `instructions` are in the backend's own format; `sources` holds the ONNX node name of each instruction (the empty
+    string where no single node is the cause), or nothing where the backend does not say. `processor` is an index
+    into the executable's processors.
     """
 
     name: str
@@ -111,6 +139,7 @@ class Region:
     outputs: tuple[TensorBinding, ...]
     macs: int
     estimated_cycles: int
+    processor: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,7 +172,7 @@ class TensorSignature:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """Where one node of the model runs, and why. `device` is "host" or the target's name."""
+    """Where one node of the model runs, and why. `device` is "host" or a processor's name."""
 
     name: str
     op: str
@@ -159,7 +188,7 @@ class Executable:
     """A compiled model. `batch` is the leading extent it was compiled for; `inexact` holds "node: bound"
     lines; `calibration` is "file", "input", "random" or "none"."""
 
-    machine: MachineConfig
+    processors: tuple[Processor, ...]
     regions: tuple[Region, ...]
     host_graphs: tuple[HostGraph, ...]
     steps: tuple[Step, ...]
@@ -171,3 +200,8 @@ class Executable:
     offloaded_macs: int
     inexact: tuple[str, ...]
     calibration: str
+
+    @property
+    def target(self) -> str:
+        """The processors' names, joined by commas: what it was compiled for."""
+        return ",".join(processor.name for processor in self.processors)

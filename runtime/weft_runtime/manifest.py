@@ -14,20 +14,20 @@ from weft_runtime.executable import (
     HostGraph,
     Layout,
     NodeReport,
+    Processor,
     Region,
     Step,
     TensorBinding,
     TensorSignature,
 )
-from weft_runtime.fields import Fields
+from weft_runtime.fields import Fields, parse_object
 from weft_runtime.memory import MAX_DEVICE_BYTES
-from weft_sim.errors import MachineError
-from weft_sim.machine import MachineConfig
 
 __all__ = ["describe", "restore"]
 
 CALIBRATIONS = ("file", "input", "random", "none")
 MAX_EXTENT = 1 << 31
+MAX_PROCESSORS = 256
 MAX_WORK = 1 << 62
 
 Sections = Mapping[str, bytes]
@@ -38,8 +38,7 @@ def describe(executable: Executable) -> tuple[dict[str, Any], dict[str, bytes]]:
     order."""
     sections: dict[str, bytes] = {}
     manifest = {
-        "machine": executable.machine.to_dict(),
-        "machine_hash": executable.machine.hash(),
+        "processors": [dict(vars(processor)) for processor in executable.processors],
         "batch": executable.batch,
         "macs": executable.macs,
         "offloaded_macs": executable.offloaded_macs,
@@ -67,7 +66,7 @@ def restore(fields: Fields, sections: Sections) -> Executable:
     section that is missing or that nothing refers to."""
     remaining = dict(sections)
     executable = Executable(
-        machine=_restore_machine(fields),
+        processors=fields.objects("processors", _restore_processor),
         regions=_indexed(fields, "regions", remaining, _restore_region),
         host_graphs=_indexed(fields, "host_graphs", remaining, _restore_host_graph),
         steps=fields.objects("steps", _restore_step),
@@ -118,6 +117,7 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
         "source_names": list(names),
         "workspace_bytes": region.workspace_bytes,
         "io_bytes": region.io_bytes,
+        "processor": region.processor,
         "macs": region.macs,
         "estimated_cycles": region.estimated_cycles,
         "inputs": [_describe_binding(binding) for binding in region.inputs],
@@ -125,14 +125,16 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
     }
 
 
-def _restore_machine(fields: Fields) -> MachineConfig:
-    try:
-        machine = MachineConfig.from_dict(fields.mapping("machine"))
-    except MachineError as error:
-        raise ArtifactError(f"the machine configuration is impossible: {error}") from error
-    if fields.text("machine_hash") != machine.hash():
-        raise ArtifactError(f"the machine hash does not belong to the configuration of {machine.name!r} that is stored")
-    return machine
+def _restore_processor(fields: Fields) -> Processor:
+    processor = Processor(
+        name=fields.text("name"),
+        backend=fields.text("backend"),
+        configuration=fields.text("configuration"),
+        macs_per_cycle=fields.whole("macs_per_cycle", 1, MAX_EXTENT),
+        clock_mhz=fields.whole("clock_mhz", 1, MAX_EXTENT),
+    )
+    parse_object(processor.configuration.encode(), f"the configuration of {processor.name!r}")
+    return processor
 
 
 def _indexed(fields: Fields, name: str, sections: dict[str, bytes], read: Any) -> tuple[Any, ...]:
@@ -165,6 +167,7 @@ def _restore_region(fields: Fields, prefix: str, sections: dict[str, bytes]) -> 
         outputs=fields.objects("outputs", _restore_binding),
         macs=fields.whole("macs", 0, MAX_WORK),
         estimated_cycles=fields.whole("estimated_cycles", 0, MAX_WORK),
+        processor=fields.whole("processor", 0, MAX_PROCESSORS - 1),
     )
 
 

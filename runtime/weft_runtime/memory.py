@@ -12,6 +12,7 @@ from weft_runtime.executable import (
     REGISTER_IO,
     REGISTER_WORKSPACE,
     Executable,
+    Region,
 )
 
 __all__ = ["ALIGNMENT", "MAX_DEVICE_BYTES", "DeviceMemoryPlan", "RegionPlacement", "plan_memory"]
@@ -45,36 +46,52 @@ class RegionPlacement:
 
 @dataclass(frozen=True)
 class DeviceMemoryPlan:
-    """Placement of every region, in order, and the device memory they need in all, in bytes.
+    """Placement of every region of the executable, in order, and the memory that each processor needs, in bytes.
 
-    Programs, constants and input/output areas are each region's own; the workspace is one area, as large as
-    the largest region's, because regions run one after another and none may rely on what it left there.
+    Every processor has its own memory. Programs, constants and input/output areas are each region's own; the
+    workspace is one area, as large as the largest region's, because regions run one after another and none may
+    rely on what it left there.
     """
 
     regions: tuple[RegionPlacement, ...]
-    workspace: int
-    workspace_bytes: int
-    dram_bytes: int
+    processor_bytes: tuple[int, ...]
+
+    @property
+    def dram_bytes(self) -> int:
+        """Of all processors together."""
+        return sum(self.processor_bytes)
 
 
 def plan_memory(executable: Executable) -> DeviceMemoryPlan:
     """Place programs, then constants, then the workspace, then input/output areas, each aligned to ALIGNMENT.
 
-    Raises ExecutableError if the whole exceeds MAX_DEVICE_BYTES.
+    Raises ExecutableError if what one processor needs exceeds MAX_DEVICE_BYTES.
     """
-    regions = executable.regions
-    workspace_bytes = max((region.workspace_bytes for region in regions), default=0)
+    placements: dict[int, RegionPlacement] = {}
+    sizes = []
+    for index, processor in enumerate(executable.processors):
+        own = [number for number, region in enumerate(executable.regions) if region.processor == index]
+        placed, size = _plan(processor.name, [executable.regions[number] for number in own])
+        placements.update(zip(own, placed, strict=True))
+        sizes.append(size)
+    return DeviceMemoryPlan(tuple(placements[number] for number in sorted(placements)), tuple(sizes))
+
+
+def _plan(name: str, regions: list[Region]) -> tuple[list[RegionPlacement], int]:
+    if not regions:
+        return [], 0
+    workspace_bytes = max(region.workspace_bytes for region in regions)
     programs, cursor = _place((len(region.instructions) for region in regions), 0)
     constants, cursor = _place((len(region.constants) for region in regions), cursor)
     (workspace,), cursor = _place((workspace_bytes,), cursor)
     areas, cursor = _place((region.io_bytes for region in regions), cursor)
     if cursor > MAX_DEVICE_BYTES:
-        raise ExecutableError(f"the executable needs {cursor} bytes of device memory, more than {MAX_DEVICE_BYTES}")
-    placements = tuple(
+        raise ExecutableError(f"{name} needs {cursor} bytes of device memory, more than {MAX_DEVICE_BYTES}")
+    placements = [
         RegionPlacement(program, constant, workspace, area)
         for program, constant, area in zip(programs, constants, areas, strict=True)
-    )
-    return DeviceMemoryPlan(placements, workspace, workspace_bytes, max(cursor, ALIGNMENT))
+    ]
+    return placements, max(cursor, ALIGNMENT)
 
 
 def _place(sizes: Iterable[int], cursor: int) -> tuple[list[int], int]:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from weft_runtime.executable import Region
+from weft_runtime.executable import Processor, Region
 from weft_sim.isa import Unit
-from weft_sim.machine import MachineConfig
 from weft_sim.result import RunResult, UnitCounters
 
 __all__ = ["LAUNCH", "HostProfile", "NodeProfile", "Profile", "RegionProfile"]
@@ -44,6 +43,7 @@ class RegionProfile:
     """One launch of a region (of the last sample, if a run had several)."""
 
     region: Region
+    processor: Processor
     result: RunResult
 
     @property
@@ -60,7 +60,7 @@ class RegionProfile:
     def nodes(self) -> tuple[NodeProfile, ...]:
         """The region's ONNX nodes, in order of their first instruction; empty on devices without time."""
         events = self.result.events
-        if not len(events):
+        if not len(events) or not self.region.sources:
             return ()
         charged = charged_cycles(events)
         names = [self.region.sources[index] or LAUNCH for index in events["index"].tolist()]
@@ -105,7 +105,7 @@ class Profile:
     """
 
     device: str
-    machine: MachineConfig
+    processors: tuple[Processor, ...]
     samples: int
     cycles: int
     macs: int
@@ -117,14 +117,26 @@ class Profile:
     host: tuple[HostProfile, ...]
 
     @property
+    def target(self) -> str:
+        """The processors' names, joined by commas."""
+        return ",".join(processor.name for processor in self.processors)
+
+    @property
+    def clock_mhz(self) -> int:
+        """The first processor's clock: that of the time axis in pictures."""
+        return self.processors[0].clock_mhz if self.processors else 1
+
+    @property
     def utilization(self) -> float:
-        """MACs of the whole model ÷ (cycles × peak MACs per cycle); 0 on devices without time."""
-        return self.macs / (self.cycles * self.machine.macs_per_cycle) if self.cycles else 0.0
+        """MACs of the whole model ÷ (cycles × peak MACs per cycle), where several processors took turns each region
+        with its own; 0 on devices without time."""
+        peak = sum(region.cycles * region.processor.macs_per_cycle for region in self.regions)
+        return self.macs / peak if peak else 0.0
 
     @property
     def device_seconds(self) -> float:
-        """Cycles at the machine's clock."""
-        return self.cycles / (self.machine.clock_mhz * 1e6)
+        """Every region's cycles at its processor's clock."""
+        return sum(region.processor.seconds(region.cycles) for region in self.regions)
 
     @property
     def nodes(self) -> tuple[NodeProfile, ...]:
@@ -158,7 +170,7 @@ class Profile:
         """The figures of the whole run as plain JSON values."""
         return {
             "device": self.device,
-            "target": self.machine.name,
+            "target": self.target,
             "samples": self.samples,
             "cycles": self.cycles,
             "macs": self.macs,

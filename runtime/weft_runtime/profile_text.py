@@ -37,11 +37,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection
 
 def _totals(profile: Profile) -> str:
     samples = f", {profile.samples} samples, figures per sample" if profile.samples > 1 else ""
-    lines = [f"{profile.device} · {profile.machine.name}{samples}"]
+    lines = [f"{profile.device} · {profile.target}{samples}"]
     if profile.cycles:
         lines.append(
             f"{profile.cycles:,} cycles = {profile.device_seconds * 1e3:.3f} ms "
-            f"at {profile.machine.clock_mhz} MHz · "
+            f"at {', '.join(dict.fromkeys(str(each.clock_mhz) for each in profile.processors))} MHz · "
             f"{profile.macs:,} MACs · utilization {profile.utilization:.1%}"
         )
     else:
@@ -65,7 +65,7 @@ def _regions(profile: Profile) -> str:
             f"{each.cycles:,}",
             f"{each.region.estimated_cycles:,}",
             f"{each.result.instructions:,}",
-            _share(each.region.macs, each.cycles * profile.machine.macs_per_cycle),
+            _share(each.region.macs, each.cycles * each.processor.macs_per_cycle),
             f"{each.result.read_bytes:,}",
             f"{each.result.write_bytes:,}",
         )

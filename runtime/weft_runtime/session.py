@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from weft_runtime import artifact
-from weft_runtime.devices import Device, DeviceFactory, device_factory
-from weft_runtime.errors import SessionError
-from weft_runtime.executable import Executable, Region, TensorBinding
+from weft_runtime.backend import device_backend
+from weft_runtime.devices import Device, DeviceFactory
+from weft_runtime.errors import DeviceUnavailableError, SessionError
+from weft_runtime.executable import Executable, Processor, Region, TensorBinding
 from weft_runtime.host import HostProgram
 from weft_runtime.inputs import check_inputs, samples_of, split_samples
 from weft_runtime.layout import Bytes, blank, pack_into, unpack
 from weft_runtime.memory import DeviceMemoryPlan, RegionPlacement, plan_memory
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
 from weft_runtime.validate import validate
-from weft_sim.isa import INSTRUCTION_BYTES
 from weft_sim.result import RunOptions, RunResult
 
 __all__ = ["Session", "SupportsExecutable"]
@@ -64,8 +64,8 @@ class _DeviceStep:
     def run(self, tensors: Tensors, costs: _Costs) -> None:
         for binding in self.region.inputs:
             self._send(binding, tensors[binding.name], costs)
-        count = len(self.region.instructions) // INSTRUCTION_BYTES
-        self.result = self._device.launch(self._placement.program, count, self._placement.registers)
+        size = len(self.region.instructions)
+        self.result = self._device.launch(self._placement.program, size, self._placement.registers)
         self.result.raise_on_fault(self.region.name, self.region.sources)
         costs.cycles += self.result.cycles
         for binding in self.region.outputs:
@@ -106,10 +106,11 @@ class _HostStep:
 class Session:
     """A compiled model on a device; use it as a context manager, or call `close`.
 
-    `source` is the path of an artifact, an Executable, or an object with an `executable`; `device` is a known
-    name, or what opens a device. Opening loads the CPU parts, plans device memory and writes programs and
-    constants once. Raises ArtifactError, ExecutableError, HostError or DeviceUnavailableError. A session belongs
-    to one thread at a time.
+    `source` is the path of an artifact, an Executable, or an object with an `executable`. `device` is a kind of
+    device by name, or what opens devices, for every processor; processors whose backend has no device of that name
+    run on their default one (at least one must have it). Opening loads the CPU parts, plans device memory and writes
+    programs and constants once. Raises ArtifactError, ExecutableError, HostError or DeviceUnavailableError. A
+    session belongs to one thread at a time.
     """
 
     def __init__(
@@ -121,13 +122,15 @@ class Session:
         self.executable = _resolve(source)
         self.memory: DeviceMemoryPlan = plan_memory(self.executable)
         self._profile: Profile | None = None
-        self._device: Device | None = None
+        self._devices: list[Device] = []
+        self._open = True
         self._steps: list[_DeviceStep | _HostStep] = []
         programs = [HostProgram(graph) for graph in self.executable.host_graphs]
-        factory = device_factory(device) if isinstance(device, str) else device
-        self._device = factory(self.executable.machine, self.memory.dram_bytes, options)
+        factory = _factory(device, self.executable.processors) if isinstance(device, str) else device
         try:
-            self._steps = self._prepare(self._device, programs)
+            for processor, size in zip(self.executable.processors, self.memory.processor_bytes, strict=True):
+                self._devices.append(factory(processor, size, options))
+            self._steps = self._prepare(programs)
         except BaseException:
             self.close()
             raise
@@ -145,7 +148,7 @@ class Session:
         k)` is called after each. Raises InputError naming the input at fault, DeviceFault naming region,
         instruction and ONNX node, HostError, or SessionError when closed.
         """
-        if self._device is None:
+        if not self._open:
             raise SessionError("the session is closed; open a new one")
         start = time.perf_counter()
         executable = self.executable
@@ -173,14 +176,15 @@ class Session:
         return self._profile
 
     def close(self) -> None:
-        """Release the device. Closing twice is allowed; the last profile stays readable."""
-        if self._device is not None:
-            self._device.close()
-        self._device = None
+        """Release the devices. Closing twice is allowed; the last profile stays readable."""
+        for device in self._devices:
+            device.close()
+        self._open = False
+        self._devices = []
         self._steps = []
 
     def __enter__(self) -> Self:
-        if self._device is None:
+        if not self._open:
             raise SessionError("the session is closed; open a new one")
         return self
 
@@ -189,14 +193,15 @@ class Session:
     ) -> None:
         self.close()
 
-    def _prepare(self, device: Device, programs: list[HostProgram]) -> list[_DeviceStep | _HostStep]:
-        executable, placements = self.executable, self.memory.regions
+    def _prepare(self, programs: list[HostProgram]) -> list[_DeviceStep | _HostStep]:
         return [
-            _DeviceStep(device, executable.regions[step.index], placements[step.index])
-            if step.kind == "device"
-            else _HostStep(programs[step.index])
-            for step in executable.steps
+            self._place(step.index) if step.kind == "device" else _HostStep(programs[step.index])
+            for step in self.executable.steps
         ]
+
+    def _place(self, index: int) -> _DeviceStep:
+        region = self.executable.regions[index]
+        return _DeviceStep(self._devices[region.processor], region, self.memory.regions[index])
 
     def _run_sample(self, inputs: Tensors, costs: _Costs) -> Tensors:
         tensors = dict(inputs)
@@ -213,10 +218,9 @@ class Session:
     def _measure(self, costs: _Costs, samples: int, wall_seconds: float) -> Profile:
         hosts = [step for step in self._steps if isinstance(step, _HostStep)]
         regions = [step for step in self._steps if isinstance(step, _DeviceStep)]
-        assert self._device is not None
         return Profile(
-            device=self._device.name,
-            machine=self.executable.machine,
+            device=",".join(dict.fromkeys(device.name for device in self._devices)),
+            processors=self.executable.processors,
             samples=samples,
             cycles=round(costs.cycles / samples),
             macs=self.executable.macs,
@@ -224,9 +228,28 @@ class Session:
             wall_seconds=wall_seconds / samples,
             transfers=costs.transfers // samples,
             transfer_bytes=costs.transfer_bytes // samples,
-            regions=tuple(RegionProfile(step.region, step.result) for step in regions if step.result is not None),
+            regions=tuple(
+                RegionProfile(step.region, self.executable.processors[step.region.processor], step.result)
+                for step in regions
+                if step.result is not None
+            ),
             host=tuple(HostProfile(step.program.graph.name, step.seconds / samples) for step in hosts),
         )
+
+
+def _factory(device: str, processors: Sequence[Processor]) -> DeviceFactory:
+    """Opens devices of that kind, or the default one where a processor's backend has none of it."""
+    backends = {processor.name: device_backend(processor.backend) for processor in processors}
+    known = dict.fromkeys(name for backend in backends.values() for name in backend.device_names)
+    if backends and device not in known:
+        raise DeviceUnavailableError(f"unknown device {device!r}; known devices: {', '.join(known)}")
+
+    def open_device(processor: Processor, dram_bytes: int, options: RunOptions) -> Device:
+        backend = backends[processor.name]
+        chosen = device if device in backend.device_names else backend.device_names[0]
+        return backend.open_device(chosen, processor, dram_bytes, options)
+
+    return open_device
 
 
 def _resolve(source: str | os.PathLike[str] | Executable | SupportsExecutable) -> Executable:

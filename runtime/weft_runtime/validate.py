@@ -9,11 +9,19 @@ from collections.abc import Iterable, Iterator
 import onnx
 from google.protobuf.message import DecodeError
 
+from weft_runtime.backend import device_backend
 from weft_runtime.errors import ExecutableError
-from weft_runtime.executable import REGISTER_IO, Executable, HostGraph, Region, TensorBinding, TensorSignature
+from weft_runtime.executable import (
+    REGISTER_IO,
+    Executable,
+    HostGraph,
+    Processor,
+    Region,
+    TensorBinding,
+    TensorSignature,
+)
 from weft_runtime.layout import DEVICE_DTYPES
 from weft_runtime.memory import MAX_DEVICE_BYTES, plan_memory
-from weft_sim.isa import INSTRUCTION_BYTES
 
 __all__ = ["SIGNATURE_DTYPES", "validate"]
 
@@ -28,8 +36,11 @@ def validate(executable: Executable) -> None:
     """Raises ExecutableError naming the first part that is impossible, and why."""
     _check_signatures("input", executable.inputs)
     _check_signatures("output", executable.outputs)
+    _check_processors(executable.processors)
     for region in executable.regions:
-        _check_region(region)
+        if not 0 <= region.processor < len(executable.processors):
+            raise ExecutableError(f"region {region.name!r} is for processor {region.processor}, which does not exist")
+        _check_region(executable.processors[region.processor], region)
     for graph in executable.host_graphs:
         _check_host_graph(graph)
     _check_steps(executable)
@@ -54,16 +65,19 @@ def _check_names(where: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _check_region(region: Region) -> None:
+def _check_processors(processors: tuple[Processor, ...]) -> None:
+    names = [processor.name for processor in processors]
+    for name in names:
+        if not name or name == "host" or "," in name or names.count(name) > 1:
+            raise ExecutableError(f"a processor cannot be called {name!r}: names are unique, without comma, not 'host'")
+    for processor in processors:
+        if processor.macs_per_cycle < 1 or processor.clock_mhz < 1:
+            raise ExecutableError(f"processor {processor.name!r}: its peak and its clock must be at least 1")
+
+
+def _check_region(processor: Processor, region: Region) -> None:
     where = f"region {region.name!r}"
-    if not region.instructions or len(region.instructions) % INSTRUCTION_BYTES:
-        raise ExecutableError(
-            f"{where}: {len(region.instructions)} bytes of instructions "
-            f"are not a positive multiple of {INSTRUCTION_BYTES}"
-        )
-    count = len(region.instructions) // INSTRUCTION_BYTES
-    if len(region.sources) != count:
-        raise ExecutableError(f"{where}: {len(region.sources)} node names for {count} instructions")
+    device_backend(processor.backend).check_region(processor, region)
     for size in (region.workspace_bytes, region.io_bytes):
         if not 0 <= size <= MAX_DEVICE_BYTES:
             raise ExecutableError(f"{where}: a size of {size} bytes is outside 0 to {MAX_DEVICE_BYTES}")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from weft.codegen.estimate import RegionEstimate, estimate_region
-from weft.codegen.region import LoweredRegion, lower_region
-from weft.errors import CompileError
+from weft.backends import DEFAULT_TARGET, Accelerator, EmittedRegion, RegionRequest, Target, backend, resolve_target
 from weft.frontend import Model, integerize, normalize
-from weft.ir import Graph, recognize
+from weft.ir import Graph, Operator, Recognition, recognize
 from weft.ir.macs import node_macs
-from weft.partition import Group, Placement, extract, group, place
+from weft.partition import HOST, Group, extract, group
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step, TensorSignature
-from weft_sim.isa.program import encode_program
-from weft_sim.machine import MachineConfig, machine
 
 __all__ = ["compile"]
 
@@ -24,55 +20,75 @@ NO_SHAPES: Mapping[str, int] = {}
 
 @dataclass(frozen=True)
 class _Part:
-    """A group with what became of it: a host graph, or a lowered region and its estimate."""
+    """A group with what became of it: a host graph, or a region's program under its name."""
 
     group: Group
+    name: str
     host: HostGraph | None
-    region: LoweredRegion | None
-    estimate: RegionEstimate | None
+    region: EmittedRegion | None
 
 
 def compile(
     model: Model,
-    target: str | MachineConfig = "weft-16",
+    target: Target = DEFAULT_TARGET,
     *,
     shapes: Mapping[str, int] = NO_SHAPES,
     calibration: str = "none",
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
-    """Compiles a quantized (QDQ or integer-operator) model for a machine; unquantized parts run on the host.
+    """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
 
     `shapes` binds symbolic extents (the batch is 1 otherwise); `calibration` is recorded in the executable;
     `progress(stage, fraction done)` is called from time to time.
-    Raises ModelError for a broken model and CompileError for one that cannot be compiled as asked.
+    Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
+    compiled as asked.
     """
-    config = target if isinstance(target, MachineConfig) else machine(target)
+    accelerators = resolve_target(target)
     progress("normalize", 0.0)
     normalized = normalize(model, shapes)
     integer = integerize(normalized)
     graph = Graph(integer.proto)
     progress("partition", 0.2)
-    recognition = recognize(graph)
-    placement = place(graph, recognition, config)
-    groups = group(graph, placement)
+    names = dict.fromkeys(each.processor.backend for each in accelerators)
+    recognition = recognize(graph, [backend(name).patterns for name in names])
+    shares = _assign(recognition, accelerators)
+    placements = [each.place(graph, share) for each, share in zip(accelerators, shares, strict=True)]
+    groups = group(graph, placements)
     progress("emit", 0.3)
-    parts = []
+    parts: list[_Part] = []
     for index, each in enumerate(groups):
-        parts.append(_lower(graph, each, index, config))
+        parts.append(_emit(graph, each, index, accelerators))
         progress("emit", 0.3 + 0.7 * (index + 1) / len(groups))
-    return _package(model, normalized, graph, placement, parts, config, calibration)
+    reasons = dict(recognition.refused)
+    for placement in placements:
+        reasons.update(placement.reasons)
+    nodes = _reports(graph, parts, reasons, accelerators)
+    return _package(model, normalized, parts, nodes, accelerators, calibration)
 
 
-def _lower(graph: Graph, each: Group, index: int, config: MachineConfig) -> _Part:
-    if each.nodes:
-        return _Part(each, extract(graph, each, f"host_{index}"), None, None)
-    region = lower_region(each.operators, set(each.outputs), config)
-    return _Part(each, None, region, estimate_region(f"region_{index}", region, config))
+def _assign(recognition: Recognition, accelerators: Sequence[Accelerator]) -> list[list[Operator]]:
+    """Each operator's accelerator: the one that computes it in the least time."""
+    shares: list[list[Operator]] = [[] for _ in accelerators]
+    for operator in recognition.operators:
+        able = [index for index, each in enumerate(accelerators) if each.refuse(operator) is None]
+        if len(able) > 1:
+            able.sort(key=lambda index: accelerators[index].processor.seconds(accelerators[index].cycles(operator)))
+        shares[able[0] if able else 0].append(operator)
+    return shares
+
+
+def _emit(graph: Graph, each: Group, index: int, accelerators: Sequence[Accelerator]) -> _Part:
+    if each.processor == HOST:
+        name = f"host_{index}"
+        return _Part(each, name, extract(graph, each, name), None)
+    name = f"region_{index}"
+    request = RegionRequest(name, each.operators, frozenset(each.outputs))
+    return _Part(each, name, None, accelerators[each.processor].emit(request))
 
 
 def _package(
-    model: Model, normalized: Model, graph: Graph, placement: Placement, parts: list[_Part], config: MachineConfig,
-    calibration: str,
+    model: Model, normalized: Model, parts: Sequence[_Part], nodes: tuple[NodeReport, ...],
+    accelerators: Sequence[Accelerator], calibration: str,
 ) -> Executable:  # fmt: skip
     regions: list[Region] = []
     hosts: list[HostGraph] = []
@@ -81,38 +97,35 @@ def _package(
         if part.host is not None:
             steps.append(Step("host", len(hosts)))
             hosts.append(part.host)
-        else:
+        elif part.region is not None:
             steps.append(Step("device", len(regions)))
-            regions.append(_region(part, f"region_{len(regions)}"))
-    nodes = _reports(graph, placement, parts, config)
+            regions.append(_region(part, part.region, f"region_{len(regions)}"))
     return Executable(
-        machine=config, regions=tuple(regions), host_graphs=tuple(hosts), steps=tuple(steps),
-        inputs=model.inputs, outputs=model.outputs, batch=_batch(model.inputs, normalized.inputs),
+        processors=tuple(each.processor for each in accelerators), regions=tuple(regions), host_graphs=tuple(hosts),
+        steps=tuple(steps), inputs=model.inputs, outputs=model.outputs, batch=_batch(normalized.inputs),
         nodes=nodes, macs=sum(node.macs for node in nodes),
         offloaded_macs=sum(node.macs for node in nodes if node.device != "host"),
         inexact=_inexact(parts), calibration=calibration,
     )  # fmt: skip
 
 
-def _inexact(parts: list[_Part]) -> tuple[str, ...]:
-    """A line for each operator that runs on the accelerator and may differ from the reference."""
+def _inexact(parts: Sequence[_Part]) -> tuple[str, ...]:
+    """A line for each operator that runs on an accelerator and may differ from the reference."""
     operators = (operator for part in parts for operator in part.group.operators)
     return tuple(f"{operator.name}: {operator.inexact}" for operator in operators if operator.inexact)
 
 
-def _region(part: _Part, name: str) -> Region:
-    region, estimate = part.region, part.estimate
-    if region is None or estimate is None:
-        raise CompileError("a group without nodes must have been lowered")
+def _region(part: _Part, region: EmittedRegion, name: str) -> Region:
     return Region(
-        name=name, instructions=encode_program(region.instructions), sources=region.sources,
+        name=name, instructions=region.instructions, sources=region.sources,
         constants=region.constants, workspace_bytes=region.workspace_bytes, io_bytes=region.io_bytes,
         inputs=region.inputs, outputs=region.outputs,
-        macs=sum(operator.macs for operator in part.group.operators), estimated_cycles=estimate.cycles,
+        macs=sum(operator.macs for operator in part.group.operators), estimated_cycles=region.cycles,
+        processor=part.group.processor,
     )  # fmt: skip
 
 
-def _batch(given: tuple[TensorSignature, ...], bound: tuple[TensorSignature, ...]) -> int:
+def _batch(bound: tuple[TensorSignature, ...]) -> int:
     """The leading extent that a symbolic batch was bound to, or the leading extent as it is."""
     for signature in bound:
         if signature.shape and isinstance(signature.shape[0], int):
@@ -120,29 +133,30 @@ def _batch(given: tuple[TensorSignature, ...], bound: tuple[TensorSignature, ...
     return 1
 
 
-def _reports(graph: Graph, placement: Placement, parts: list[_Part], config: MachineConfig) -> tuple[NodeReport, ...]:
+def _reports(
+    graph: Graph, parts: Sequence[_Part], reasons: Mapping[str, str], accelerators: Sequence[Accelerator]
+) -> tuple[NodeReport, ...]:
     """One report per node of the integer graph, in graph order."""
-    regions: dict[str, tuple[str, RegionEstimate]] = {}
-    for index, part in enumerate(part for part in parts if part.region is not None):
-        if part.estimate is not None:
-            regions.update({each.name: (f"region_{index}", part.estimate) for each in part.group.operators})
-    operators = {
-        name: operator for operator in placement.operators if operator.name in regions for name in operator.nodes
-    }
+    homes: dict[str, tuple[Operator, str, str, int]] = {}
+    regions = [part for part in parts if part.region is not None]
+    for index, part in enumerate(regions):
+        processor = accelerators[part.group.processor].processor.name
+        for operator in part.group.operators:
+            cycles = part.region.cycles_by_node.get(operator.name, 0) if part.region is not None else 0
+            homes.update(dict.fromkeys(operator.nodes, (operator, processor, f"region_{index}", cycles)))
     kept = {node.name for part in parts for node in part.group.nodes}
+    default = accelerators[0].processor.name
     reports = []
     for node in graph.nodes:
-        macs, operator = node_macs(graph, node), operators.get(node.name)
-        if operator is None or node.name in kept:
+        macs, home = node_macs(graph, node), homes.get(node.name)
+        if home is None or node.name in kept:
             absorbed = node.name not in kept
-            reason = placement.reasons.get(node.name, "the host reads its result as well")
+            reason = reasons.get(node.name, "the host reads its result as well")
             reason = "absorbed by its readers on the accelerator" if absorbed else reason
-            device = config.name if absorbed else "host"
-            reports.append(NodeReport(node.name, node.op_type, device, reason, "", 0, macs))
+            reports.append(NodeReport(node.name, node.op_type, default if absorbed else "host", reason, "", 0, macs))
             continue
-        name, estimate = regions[operator.name]
+        operator, processor, region, cycles = home
         root = node.name == operator.name
-        cycles = estimate.by_node.get(operator.name, 0) if root else 0
         reason = f"{type(operator).__name__} pattern" + ("" if root else f" of {operator.name}")
-        reports.append(NodeReport(node.name, node.op_type, config.name, reason, name, cycles, macs))
+        reports.append(NodeReport(node.name, node.op_type, processor, reason, region, cycles if root else 0, macs))
     return tuple(reports)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from weft_runtime.errors import (
     ArtifactError,
+    BackendError,
     DeviceError,
     DeviceUnavailableError,
     ExecutableError,
@@ -20,6 +21,7 @@ from weft_sim.rtl_build import RtlError
 
 __all__ = [
     "ArtifactError",
+    "BackendError",
     "CompileError",
     "DeviceError",
     "DeviceFault",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from weft import compiler
 from weft.api.describe import summarize
+from weft.backends import DEFAULT_TARGET, Target
 from weft.frontend import Model
 from weft_runtime import artifact
 from weft_runtime.executable import Executable, NodeReport
-from weft_sim.machine import MachineConfig
 
 __all__ = ["Program", "compile"]
 
@@ -20,7 +20,7 @@ NO_SHAPES: Mapping[str, int] = {}
 
 @dataclass(frozen=True)
 class Program:
-    """A model compiled for one machine. Run it with `weft.Session(program)` or save it as an artifact."""
+    """A model compiled for its accelerators. Run it with `weft.Session(program)` or save it as an artifact."""
 
     executable: Executable
 
@@ -40,12 +40,13 @@ class Program:
 
     def summary(self) -> str:
         """A few lines: cycles, utilization, what runs where."""
-        facts, machine = summarize(self.executable), self.executable.machine
-        cycles = self.estimated_cycles
-        use = self.executable.macs / (cycles * machine.macs_per_cycle) if cycles else 0.0
+        facts, executable = summarize(self.executable), self.executable
+        processors = executable.processors
+        peak = sum(each.estimated_cycles * processors[each.processor].macs_per_cycle for each in executable.regions)
+        use = executable.macs / peak if peak else 0.0
         host = [f"{node.op} {node.name!r}: {node.reason}" for node in self.nodes if node.device == "host"]
         lines = [
-            f"{machine.name}: {cycles:,} cycles estimated, {use:.1%} of peak",
+            f"{executable.target}: {self.estimated_cycles:,} cycles estimated, {use:.1%} of peak",
             f"{facts['offloaded_nodes']} of {facts['nodes']} nodes and {facts['offloaded_macs']:,} of "
             f"{facts['macs']:,} multiply-accumulates on the accelerator, in {facts['regions']} region(s)",
             f"{facts['instructions']:,} instructions, {facts['dram_bytes']:,} bytes of DRAM",
@@ -57,13 +58,13 @@ class Program:
 
 def compile(
     model: Model,
-    target: str | MachineConfig = "weft-16",
+    target: Target = DEFAULT_TARGET,
     *,
     shapes: Mapping[str, int] = NO_SHAPES,
     calibration: str = "none",
 ) -> Program:
-    """Compiles a quantized model for a machine (a preset's name or a MachineConfig); see `weft.compiler.compile`.
+    """Compiles a quantized model for one accelerator or several; see `weft.compiler.compile`.
 
-    Raises ModelError, CompileError or MachineError.
+    Raises ModelError, CompileError or MachineError, BackendError.
     """
     return Program(compiler.compile(model, target, shapes=shapes, calibration=calibration))

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from weft.api.arrays import first_samples, load_arrays, random_arrays, save_arrays
 from weft.api.compare import compare, output_scale
-from weft.api.targets import list_targets, resolve_target
+from weft.api.targets import list_targets, resolve_machine
 from weft.report import ReportError
 from weft_runtime.errors import InputError
 from weft_runtime.executable import TensorSignature
@@ -147,17 +147,17 @@ def test_first_samples() -> None:
 
 
 def test_targets_by_name_and_from_a_file(tmp_path: Path) -> None:
-    assert resolve_target("weft-8") is PRESETS["weft-8"]
+    assert resolve_machine("weft-8") == PRESETS["weft-8"]
     assert [each["name"] for each in list_targets()] == list(PRESETS)
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({**machine("weft-8").to_dict(), "name": "mine", "dram_latency": 99}))
-    assert resolve_target(str(path)).dram_latency == 99
-    assert resolve_target(resolve_target(str(path))).name == "mine"
+    assert resolve_machine(str(path)).dram_latency == 99
+    assert resolve_machine(resolve_machine(str(path))).name == "mine"
     for text in ("[]", "{", "[" * 100_000, '{"name": "x", "lanes": 3}', '{"name": "x", "wings": 2}'):
         path.write_text(text)
         with pytest.raises(MachineError, match=r"mine\.json") as caught:
-            resolve_target(str(path))
+            resolve_machine(str(path))
         assert "\n" not in str(caught.value)
     for name in ("weft-9", str(tmp_path / "none.json")):
         with pytest.raises(MachineError):
-            resolve_target(name)
+            resolve_machine(name)

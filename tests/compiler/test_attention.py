@@ -151,7 +151,7 @@ def test_base_size_layer_keeps_the_array_busy() -> None:
     size = Size(1, 128, 12, 64, 3072)
     executable, answer, wanted = run(size, "weft-16", "sim")
     (region,) = executable.regions
-    assert executable.macs / (region.estimated_cycles * executable.machine.macs_per_cycle) > 0.8
+    assert executable.macs / (region.estimated_cycles * executable.processors[0].macs_per_cycle) > 0.8
     assert np.mean(answer != wanted) < 0.01
 
 

@@ -17,6 +17,7 @@ from weft.compiler import compile as compile_model
 from weft.frontend import Model, integerize, normalize, reference_session
 from weft.ir import Graph, Movement, View, recognize
 from weft_runtime.executable import Executable
+from weft_runtime.npu import machine_of
 from weft_runtime.session import Session
 from weft_sim.isa.program import decode_program
 from weft_sim.races import check as find_races
@@ -237,7 +238,8 @@ def races(executable: Executable) -> list[Any]:
     for region in executable.regions:
         size = (len(region.constants), region.workspace_bytes, region.io_bytes)
         starts = [int(start) for start in np.cumsum([0, *(-(-each // 4096) * 4096 for each in size)])]
-        found += find_races(executable.machine, decode_program(region.instructions), starts[:3], starts[3])
+        machine, program = machine_of(executable.processors[0]), decode_program(region.instructions)
+        found += find_races(machine, program, starts[:3], starts[3])
     return found
 
 

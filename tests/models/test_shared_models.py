@@ -14,6 +14,7 @@ from weft.api import PrepareOptions, prepare
 from weft.compiler import compile as compile_model
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft_runtime.executable import Executable
+from weft_runtime.npu import machine_of
 from weft_runtime.session import Session
 from weft_sim.isa.program import decode_program
 from weft_sim.races import check
@@ -112,8 +113,8 @@ def assert_no_races(executable: Executable) -> None:
     for region in executable.regions:
         size = (len(region.constants), region.workspace_bytes, region.io_bytes)
         starts = np.cumsum([0, *(-(-each // 4096) * 4096 for each in size)])
-        program = decode_program(region.instructions)
-        assert check(executable.machine, program, [int(start) for start in starts[:3]], int(starts[3])) == []
+        machine, program = machine_of(executable.processors[0]), decode_program(region.instructions)
+        assert check(machine, program, [int(start) for start in starts[:3]], int(starts[3])) == []
 
 
 def assert_same_memory(executable: Executable, inputs: Inputs) -> None:
@@ -121,7 +122,7 @@ def assert_same_memory(executable: Executable, inputs: Inputs) -> None:
     for name in ("golden", "sim"):
         with Session(executable, device=name) as session:
             session.run(inputs)
-            device = session._device
+            device = session._devices[0]
             assert device is not None
             memories.append(device.read(0, session.memory.dram_bytes))
     np.testing.assert_array_equal(*memories)

@@ -24,6 +24,7 @@ from weft_runtime.executable import (
     TensorBinding,
     TensorSignature,
 )
+from weft_runtime.npu import npu_processor
 from weft_sim.isa import (
     INSTRUCTION_BYTES,
     Destination,
@@ -115,7 +116,7 @@ def adder(
     config = config or machine("weft-16")
     dims = ("batch", *shape[1:])
     return Executable(
-        machine=config,
+        processors=(npu_processor(config),),
         regions=(add_region(config, shape, pads),),
         host_graphs=(dequantize_graph(shape, scale),),
         steps=(Step("device", 0), Step("host", 0)),
@@ -146,9 +147,10 @@ class TimedDevice(GoldenDevice):
     name = "timed"
     CYCLES_EACH = 10
 
-    def launch(self, program_address: int, instruction_count: int, registers: Sequence[int]) -> RunResult:
-        result = super().launch(program_address, instruction_count, registers)
-        program = self.read(program_address, instruction_count * INSTRUCTION_BYTES).tobytes()
+    def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
+        result = super().launch(program_address, program_bytes, registers)
+        program = self.read(program_address, program_bytes).tobytes()
+        instruction_count = program_bytes // INSTRUCTION_BYTES
         events = np.zeros(instruction_count, EVENT_DTYPE)
         events["index"] = np.arange(instruction_count)
         events["unit"] = [instruction.UNIT for instruction in decode_program(program)]

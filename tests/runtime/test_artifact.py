@@ -20,6 +20,7 @@ from sample_program import adder
 from weft_runtime import artifact
 from weft_runtime.errors import ArtifactError, ExecutableError
 from weft_runtime.executable import Executable, HostGraph, Layout, Step, TensorSignature
+from weft_runtime.npu import npu_processor
 from weft_sim.machine import machine
 
 HEADER = struct.Struct("<8sIIQQ32s")
@@ -43,7 +44,11 @@ def reseal(
     text = json.dumps(manifest).encode()
     rest = body(data[HEADER.size + size :])
     total = HEADER.size + len(text) + len(rest)
-    return HEADER.pack(artifact.MAGIC, 1, 0, len(text), total, hashlib.sha256(text).digest()) + text + rest
+    return (
+        HEADER.pack(artifact.MAGIC, artifact.FORMAT_VERSION, 0, len(text), total, hashlib.sha256(text).digest())
+        + text
+        + rest
+    )
 
 
 def refused(data: bytes, path: Path, match: str | None = None) -> None:
@@ -147,9 +152,11 @@ def set_at(*keys: Any, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (set_at("machine_hash", value="0" * 64), "machine hash"),
-        (set_at("machine", "lanes", value=17), "machine configuration is impossible"),
-        (set_at("machine", "lanes", value=8), "machine hash"),
+        (set_at("processors", 0, "clock_mhz", value=7), "do not belong to its configuration"),
+        (set_at("processors", 0, "backend", value="absent"), "no backend 'absent' is installed"),
+        (set_at("processors", 0, "name", value="host"), "cannot be called 'host'"),
+        (set_at("processors", 0, "configuration", value="[]"), "must be an object"),
+        (set_at("regions", 0, "processor", value=1), "processor 1, which does not exist"),
         (set_at("sections", 1, "offset", value=0), "overlaps"),
         (set_at("sections", 0, "size", value=1 << 31), "outside the file"),
         (set_at("sections", 0, "size", value=-1), "outside 0"),
@@ -203,26 +210,42 @@ def test_malformed_json_is_refused(data: bytes, tmp_path: Path) -> None:
     for text in texts:
         digest = hashlib.sha256(text).digest()
         total = len(data) - size + len(text)
-        header = HEADER.pack(artifact.MAGIC, 1, 0, len(text), total, digest)
+        header = HEADER.pack(artifact.MAGIC, artifact.FORMAT_VERSION, 0, len(text), total, digest)
         refused(header + text + data[HEADER.size + size :], tmp_path / "json.weft", "manifest")
 
 
 def test_versions_and_sizes_in_the_header(data: bytes, tmp_path: Path) -> None:
-    magic, _, _, size, total, digest = HEADER.unpack_from(data)
+    magic, version, _, size, total, digest = HEADER.unpack_from(data)
     for fields, message in (
-        ((magic, 2, 0, size, total, digest), "format version 2"),
-        ((magic, 1, 0, 1 << 60, total, digest), "does not fit"),
-        ((magic, 1, 0, size, 1 << 60, digest), "header says"),
-        ((magic, 1, 9, size, total, digest), "reserved"),
+        ((magic, version + 1, 0, size, total, digest), f"format version {version + 1}"),
+        ((magic, version, 0, 1 << 60, total, digest), "does not fit"),
+        ((magic, version, 0, size, 1 << 60, digest), "header says"),
+        ((magic, version, 9, size, total, digest), "reserved"),
     ):
         refused(HEADER.pack(*fields) + data[HEADER.size :], tmp_path / "header.weft", message)
 
 
 def test_another_machine_is_refused(tmp_path: Path) -> None:
     artifact.save(adder(), tmp_path / "model.weft")
-    assert artifact.load(tmp_path / "model.weft", machine("weft-16")) == adder()
+    assert artifact.load(tmp_path / "model.weft", [npu_processor(machine("weft-16"))]) == adder()
     with pytest.raises(ArtifactError, match=r"'weft-16'.*not for 'weft-8'"):
-        artifact.load(tmp_path / "model.weft", machine("weft-8"))
+        artifact.load(tmp_path / "model.weft", [npu_processor(machine("weft-8"))])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lanes": 17}, "configuration of 'weft-16' is impossible"),
+        ({"lanes": 8}, "do not belong to its configuration"),
+        ({"wings": 2}, "unknown machine parameter 'wings'"),
+    ],
+)
+def test_an_impossible_machine_is_refused(data: bytes, tmp_path: Path, change: dict[str, int], message: str) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        processor = manifest["processors"][0]
+        processor["configuration"] = json.dumps(json.loads(processor["configuration"]) | change)
+
+    refused(reseal(data, edit), tmp_path / "edited.weft", message)
 
 
 def test_unreadable_files_and_folders(tmp_path: Path) -> None:

@@ -39,14 +39,14 @@ def test_parts_are_placed_apart_and_aligned() -> None:
         for size in (0, 1, ALIGNMENT, ALIGNMENT + 1)
     )
     plan = plan_memory(replace(adder(), regions=regions))
-    spans = [(plan.workspace, plan.workspace_bytes)]
+    workspace = plan.regions[0].workspace
+    spans = [(workspace, ALIGNMENT + 1)]  # as large as the largest region's
     for placement, placed in zip(plan.regions, regions, strict=True):
         spans += [(placement.program, len(placed.instructions)), (placement.constants, len(placed.constants))]
         spans.append((placement.io, placed.io_bytes))
-        assert placement.workspace == plan.workspace
+        assert placement.workspace == workspace
         assert placement.registers[:3] == (placement.constants, placement.workspace, placement.io)
         assert len(placement.registers) == 16
-    assert plan.workspace_bytes == ALIGNMENT + 1
     used = sorted(span for span in spans if span[1])
     assert all(address % ALIGNMENT == 0 for address, _ in used)
     assert all(a + size <= b for (a, size), (b, _) in itertools.pairwise(used))
@@ -63,8 +63,18 @@ def test_capacity_and_one_more() -> None:
         plan_memory(replace(executable, regions=(over,)))
 
 
-def test_nothing_on_the_device_still_has_memory() -> None:
-    assert plan_memory(replace(adder(), regions=())).dram_bytes == ALIGNMENT
+def test_nothing_on_the_device_needs_no_memory() -> None:
+    assert plan_memory(replace(adder(), regions=())).processor_bytes == (0,)
+
+
+def test_processors_have_memories_of_their_own() -> None:
+    region, first = adder().regions[0], adder().processors[0]
+    regions = tuple(replace(region, name=str(index), processor=index) for index in (1, 0, 1))
+    plan = plan_memory(replace(adder(), regions=regions, processors=(first, replace(first, name="second"))))
+    alone = plan_memory(adder())
+    assert plan.regions[1] == alone.regions[0]
+    assert plan.processor_bytes[0] == alone.dram_bytes < plan.processor_bytes[1] < plan.dram_bytes
+    assert plan.regions[0].workspace == plan.regions[2].workspace and plan.regions[0].io < plan.regions[2].io
 
 
 def test_figures_are_per_sample(profile: Profile) -> None:
@@ -96,7 +106,7 @@ def test_a_cycle_is_charged_to_the_oldest_unfinished_instruction() -> None:
     region = replace(adder().regions[0], sources=("A", "B", "A", "B"), name="overlap")
     events = np.array([(0, 1, 0, 0, 40), (1, 1, 1, 2, 30), (2, 3, 2, 5, 100), (3, 3, 3, 90, 125)], EVENT_DTYPE)
     result = RunResult("done", None, 130, 4, events=events)
-    nodes = {node.name: node for node in RegionProfile(region, result).nodes}
+    nodes = {node.name: node for node in RegionProfile(region, adder().processors[0], result).nodes}
     assert {name: node.cycles for name, node in nodes.items()} == {"A": 100, "B": 25, LAUNCH: 5}
     # Both units work on A and B at once, from 2 to 30 and from 90 to 100: those cycles of a unit count once.
     assert nodes["A"].active == {"load": 40, "mxu": 95}

@@ -41,8 +41,10 @@ def made_up(events: list[tuple[int, ...]], cycles: int, regions: int = 1, name: 
     result = RunResult(
         "done", None, cycles, len(events), {"load": UnitCounters(7)}, 0, 0, np.array(events, EVENT_DTYPE)
     )
-    parts = tuple(RegionProfile(replace(region, name=f"region_{i}"), result) for i in range(regions))
-    return Profile("sim", machine("weft-16"), 1, cycles * regions, 1, 0.0, 0.0, 0, 0, parts, ())
+    parts = tuple(
+        RegionProfile(replace(region, name=f"region_{i}"), adder().processors[0], result) for i in range(regions)
+    )
+    return Profile("sim", adder().processors, 1, cycles * regions, 1, 0.0, 0.0, 0, 0, parts, ())
 
 
 def slices(profile: Profile) -> list[dict[str, Any]]:
@@ -93,7 +95,7 @@ def test_devices_without_events_cannot_be_drawn(tmp_path: Path) -> None:
 
 
 def test_a_run_without_regions_draws_nothing_but_works(tmp_path: Path) -> None:
-    empty = Profile("sim", machine("weft-16"), 1, 0, 0, 0.1, 0.1, 0, 0, (), (HostProfile("all", 0.1),))
+    empty = Profile("sim", adder().processors, 1, 0, 0, 0.1, 0.1, 0, 0, (), (HostProfile("all", 0.1),))
     assert slices(empty) == []
     assert "nothing ran" in render_timeline(empty)
     write_html(empty, tmp_path / "page.html")

@@ -26,6 +26,7 @@ from weft_runtime.errors import (
     SessionError,
 )
 from weft_runtime.executable import Executable, HostGraph, Step, TensorSignature
+from weft_runtime.npu import machine_of
 from weft_runtime.session import Session
 from weft_sim.errors import DeviceFault
 from weft_sim.isa import Load, Unit
@@ -60,8 +61,7 @@ def test_golden_and_sim_leave_the_same_memory_and_only_sim_has_time() -> None:
     ):
         with Session(adder(), device, options) as session:
             session.run(random_inputs(3))
-            assert session._device is not None
-            memories.append(session._device.read(0, session.memory.dram_bytes))
+            memories.append(session._devices[0].read(0, session.memory.dram_bytes))
             profile = session.profile
             assert (profile.cycles > 0) == (device == "sim")
             assert sum(node.cycles for node in profile.nodes) == profile.cycles
@@ -271,9 +271,9 @@ def test_inconsistent_executables_and_missing_files_do_not_open(tmp_path: Path) 
 
 
 def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DeviceUnavailableError, match="unknown device 'fpga'; known devices: golden, sim, rtl"):
+    with pytest.raises(DeviceUnavailableError, match="unknown device 'fpga'; known devices: sim, golden, rtl"):
         Session(adder(), device="fpga")
-    with Session(adder(), device=TimedDevice) as session:
+    with Session(adder(), device=lambda processor, *rest: TimedDevice(machine_of(processor), *rest)) as session:
         session.run(random_inputs())
         assert session.profile.device == "timed"
     monkeypatch.setitem(devices._factories, "timed", TimedDevice)

@@ -7,11 +7,10 @@ from weft.api.describe import disassembly, explain, summarize
 from weft.api.execution import RunReport, run
 from weft.api.preparation import Prepared, PrepareOptions, build, open_program, prepare
 from weft.api.race_check import CheckReport, check
-from weft.api.targets import DEFAULT_TARGET, list_targets, resolve_target
+from weft.api.targets import list_targets, resolve_machine
 from weft.api.verification import OutputReport, VerifyReport, verify
 
 __all__ = [
-    "DEFAULT_TARGET",
     "CheckReport",
     "OutputReport",
     "PrepareOptions",
@@ -27,7 +26,7 @@ __all__ = [
     "open_program",
     "prepare",
     "random_arrays",
-    "resolve_target",
+    "resolve_machine",
     "run",
     "save_arrays",
     "summarize",

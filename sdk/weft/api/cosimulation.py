@@ -14,9 +14,12 @@ import numpy.typing as npt
 from weft.api.arrays import random_arrays
 from weft.api.preparation import PrepareOptions, Source, open_program
 from weft.api.progress import Progress, quiet
-from weft.api.targets import DEFAULT_TARGET, Target, resolve_target
-from weft_runtime.devices import MemoryDevice
-from weft_runtime.executable import Executable
+from weft.api.targets import resolve_machine
+from weft.backends import DEFAULT_TARGET, Target
+from weft_runtime.backend import device_backend
+from weft_runtime.devices import Device, MemoryDevice
+from weft_runtime.executable import Executable, Processor
+from weft_runtime.npu import is_npu, machine_of
 from weft_runtime.session import Session
 from weft_sim import cosim, cosim_fuzz, rtl
 from weft_sim.isa.program import disassemble
@@ -80,9 +83,12 @@ class _Lockstep:
                 self.wrote = self.waves
         return found.simulator
 
-    def open(self, machine: MachineConfig, dram_bytes: int, options: RunOptions) -> MemoryDevice:
-        """A device whose launches are compared."""
-        return _LockstepDevice(machine, dram_bytes, options, self.run)
+    def open(self, processor: Processor, dram_bytes: int, options: RunOptions) -> Device:
+        """A device whose launches are compared; a backend that is not Weft's own runs on its default device."""
+        if not is_npu(processor):
+            found = device_backend(processor.backend)
+            return found.open_device(found.device_names[0], processor, dram_bytes, options)
+        return _LockstepDevice(machine_of(processor), dram_bytes, options, self.run)
 
 
 class _LockstepDevice(MemoryDevice):
@@ -115,7 +121,7 @@ def cosim_model(
         session.run(arrays, lambda done, total: progress("cosim", done, total))
     found = lockstep.comparisons
     return CosimReport(
-        target=program.machine.name,
+        target=program.target,
         programs=len(found),
         instructions=sum(each.simulator.instructions for each in found),
         cycles_sim=sum(each.simulator.cycles for each in found),
@@ -131,7 +137,7 @@ def cosim_random(count: int, seed: int, target: Target | None = None, progress: 
 
     Reproducible: a program depends on its seed alone. Raises RtlError if the RTL's model cannot be built.
     """
-    config = resolve_target(target or DEFAULT_TARGET)
+    config = resolve_machine(target or DEFAULT_TARGET)
     say = functools.partial(_advance, progress, count)
     report = cosim_fuzz.fuzz(config, count, seed, say=say)
     first = None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from weft.backends import backend
 from weft_runtime.executable import Executable
 from weft_runtime.memory import plan_memory
 from weft_sim.errors import InstructionError
-from weft_sim.isa import INSTRUCTION_BYTES
-from weft_sim.isa.program import decode_program, disassemble
 
 __all__ = ["disassembly", "explain", "summarize"]
 
@@ -18,14 +17,14 @@ def summarize(executable: Executable) -> dict[str, Any]:
     """Sizes and estimates as plain JSON values; counts of nodes refer to the model's own nodes."""
     regions = executable.regions
     return {
-        "target": executable.machine.name,
+        "target": executable.target,
         "nodes": len(executable.nodes),
         "offloaded_nodes": sum(node.device != "host" for node in executable.nodes),
         "macs": executable.macs,
         "offloaded_macs": executable.offloaded_macs,
         "estimated_cycles": sum(region.estimated_cycles for region in regions),
         "regions": len(regions),
-        "instructions": sum(len(region.instructions) // INSTRUCTION_BYTES for region in regions),
+        "instructions": sum(len(region.sources) for region in regions),
         "dram_bytes": plan_memory(executable).dram_bytes if regions else 0,
         "inexact": list(executable.inexact),
         "calibration": executable.calibration,
@@ -35,7 +34,7 @@ def summarize(executable: Executable) -> dict[str, Any]:
 def explain(executable: Executable) -> dict[str, Any]:
     """Where each node of the model runs, and why, as plain JSON values."""
     return {
-        "target": executable.machine.name,
+        "target": executable.target,
         "calibration": executable.calibration,
         "nodes": [asdict(node) for node in executable.nodes],
     }
@@ -48,9 +47,10 @@ def disassembly(executable: Executable) -> list[dict[str, Any]]:
     """
     listings = []
     for region in executable.regions:
+        processor = executable.processors[region.processor]
         try:
-            text = disassemble(decode_program(region.instructions), region.sources)
+            lines = backend(processor.backend).disassemble(region)
         except InstructionError as error:
             raise InstructionError(f"region {region.name!r}: {error}") from error
-        listings.append({"region": region.name, "lines": text.splitlines()})
+        listings.append({"region": region.name, "processor": processor.name, "lines": list(lines)})
     return listings

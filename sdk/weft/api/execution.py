@@ -13,9 +13,10 @@ import numpy.typing as npt
 from weft.api.arrays import Arrays, random_arrays
 from weft.api.preparation import PrepareOptions, Source, open_program
 from weft.api.progress import Progress, quiet
-from weft.api.targets import Target
+from weft.backends import Target
 from weft_runtime.devices import DeviceFactory, MemoryDevice
 from weft_runtime.executable import Executable
+from weft_runtime.npu import machine_of
 from weft_runtime.profile import Profile
 from weft_runtime.session import Session
 from weft_sim import rtl
@@ -92,7 +93,7 @@ def rtl_with_waves(path: Path, first: int = 0, last: int | None = None) -> Devic
     ) -> RunResult:
         return rtl.run_with_waves(config, dram, program_address, instruction_count, registers, window, options)
 
-    return lambda machine, size, options: _WavesDevice(machine, size, options, launch)
+    return lambda processor, size, options: _WavesDevice(machine_of(processor), size, options, launch)
 
 
 class _WavesDevice(MemoryDevice):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.api.progress import Progress, quiet
-from weft.api.targets import DEFAULT_TARGET, Target, resolve_target
+from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.compiler import compile as compile_model
 from weft.errors import ModelError
 from weft.frontend import Model, load
@@ -83,7 +83,7 @@ def build(prepared: Prepared, target: Target = DEFAULT_TARGET, progress: Progres
     """Compile a prepared model. Raises MachineError, ModelError or CompileError."""
     return compile_model(
         prepared.model,
-        resolve_target(target),
+        target,
         shapes=prepared.shapes,
         calibration=prepared.calibration,
         progress=lambda stage, fraction: progress(f"compile: {stage}", round(100 * fraction), 100),
@@ -98,12 +98,12 @@ def open_program(
 ) -> Executable:
     """The executable of an artifact, or of a model compiled for `target` (DEFAULT_TARGET if None).
 
-    A given target must be the machine that an artifact was compiled for. Raises ArtifactError, or
+    A given target must be what an artifact was compiled for. Raises ArtifactError, or
     what `prepare` and `build` raise.
     """
-    wanted = None if target is None else resolve_target(target)
+    wanted = () if target is None else resolve_target(target)
     if isinstance(source, Executable):
         return source
     if not isinstance(source, Model) and artifact.is_artifact(source):
-        return artifact.load(source, wanted)
+        return artifact.load(source, [each.processor for each in wanted])
     return build(prepare(source, options, progress), wanted or DEFAULT_TARGET, progress)

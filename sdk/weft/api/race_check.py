@@ -7,7 +7,8 @@ from typing import Any
 
 from weft.api.progress import Progress, quiet
 from weft_runtime.executable import Executable, Region
-from weft_runtime.memory import DeviceMemoryPlan, RegionPlacement, plan_memory
+from weft_runtime.memory import RegionPlacement, plan_memory
+from weft_runtime.npu import is_npu, machine_of
 from weft_sim import races
 from weft_sim.errors import InstructionError
 from weft_sim.isa import INSTRUCTION_BYTES
@@ -32,26 +33,29 @@ class CheckReport:
 
 
 def check(executable: Executable, progress: Progress = quiet) -> CheckReport:
-    """Prove for each region that any two conflicting accesses are ordered by tokens, whatever the timing.
+    """Prove for each region of Weft's own processors that any two conflicting accesses are ordered by tokens,
+    whatever the timing.
 
     Raises InstructionError naming region and instruction for programs that dispatch would refuse, and for
     programs with jumps, which can only be checked as they run (`weft_sim.races.check_execution`).
     """
     plan = plan_memory(executable)
     findings: list[str] = []
+    checked: list[Region] = []
     for done, (region, placement) in enumerate(zip(executable.regions, plan.regions, strict=True)):
         progress("check", done, len(executable.regions))
-        findings += _check_region(executable.machine, region, placement, plan)
-    count = sum(len(region.instructions) // INSTRUCTION_BYTES for region in executable.regions)
-    return CheckReport(executable.machine.name, len(executable.regions), count, tuple(findings))
+        processor = executable.processors[region.processor]
+        if is_npu(processor):
+            findings += _check_region(machine_of(processor), region, placement, plan.processor_bytes[region.processor])
+            checked.append(region)
+    count = sum(len(region.instructions) // INSTRUCTION_BYTES for region in checked)
+    return CheckReport(executable.target, len(checked), count, tuple(findings))
 
 
-def _check_region(
-    machine: MachineConfig, region: Region, placement: RegionPlacement, plan: DeviceMemoryPlan
-) -> list[str]:
+def _check_region(machine: MachineConfig, region: Region, placement: RegionPlacement, dram_bytes: int) -> list[str]:
     try:
         program = decode_program(region.instructions)
-        found = races.check(machine, program, placement.registers, plan.dram_bytes, placement.program)
+        found = races.check(machine, program, placement.registers, dram_bytes, placement.program)
     except InstructionError as error:
         raise InstructionError(f"region {region.name!r}: {error}") from error
     names = region.sources

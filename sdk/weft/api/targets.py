@@ -1,55 +1,41 @@
-"""Targets by name, or from a file with a machine configuration of one's own."""
+"""What can be compiled for."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
+from weft.backends import Target, backends, resolve_target
+from weft_runtime.npu import is_npu, machine_of
 from weft_sim.errors import MachineError
-from weft_sim.machine import PRESETS, MachineConfig, machine
+from weft_sim.machine import MachineConfig
 
-__all__ = ["DEFAULT_TARGET", "Target", "list_targets", "resolve_target"]
-
-DEFAULT_TARGET = "weft-16"
-
-Target = str | MachineConfig
-"""A preset's name, the path of a `.json` file with the fields of MachineConfig, or a configuration."""
-
-MAX_FILE_BYTES = 1 << 20
+__all__ = ["list_targets", "resolve_machine"]
 
 
-def resolve_target(target: Target) -> MachineConfig:
-    """The machine that a target means. Raises MachineError for unknown names and impossible
-    configurations."""
-    if isinstance(target, MachineConfig):
-        return target
-    if not target.endswith(".json"):
-        return machine(target)
-    try:
-        path = Path(target)
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise MachineError(f"{target}: too large for a machine configuration")
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise MachineError(f"{target}: cannot read the machine configuration: {reason}") from error
-    if not isinstance(values, dict):
-        raise MachineError(f"{target}: a machine configuration is a JSON object with the fields of MachineConfig")
-    try:
-        return MachineConfig.from_dict(values)
-    except MachineError as error:
-        raise MachineError(f"{target}: {error}") from error
+def resolve_machine(target: Target) -> MachineConfig:
+    """The machine that a target means. Raises MachineError unless it is one of Weft's own."""
+    found = resolve_target(target)
+    if len(found) != 1 or not is_npu(found[0].processor):
+        names = ", ".join(each.processor.name for each in found)
+        raise MachineError(f"{names}: not one of Weft's own machines, which this needs")
+    return machine_of(found[0].processor)
 
 
 def list_targets() -> list[dict[str, Any]]:
-    """Every preset's fields, with its peak rates, as plain JSON values."""
-    return [
-        {
-            **config.to_dict(),
-            "macs_per_cycle": config.macs_per_cycle,
-            "dram_bytes_per_cycle": config.dram_bytes_per_cycle,
-            "hash": config.hash(),
-        }
-        for config in PRESETS.values()
-    ]
+    """Every target with its backend and peak; Weft's own with all their parameters, as plain JSON values."""
+    result: list[dict[str, Any]] = []
+    for backend in backends():
+        for name in backend.targets:
+            processor = backend.accelerator(name).processor
+            entry = {
+                "name": name,
+                "backend": backend.name,
+                "macs_per_cycle": processor.macs_per_cycle,
+                "clock_mhz": processor.clock_mhz,
+            }
+            result.append(entry | (_parameters(machine_of(processor)) if is_npu(processor) else {}))
+    return result
+
+
+def _parameters(config: MachineConfig) -> dict[str, Any]:
+    return {**config.to_dict(), "dram_bytes_per_cycle": config.dram_bytes_per_cycle, "hash": config.hash()}

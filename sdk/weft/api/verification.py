@@ -17,7 +17,7 @@ from weft.api.compare import compare, output_scale
 from weft.api.fused import run_fused
 from weft.api.preparation import PrepareOptions, Source, build, prepare
 from weft.api.progress import Progress, quiet
-from weft.api.targets import DEFAULT_TARGET, Target, resolve_target
+from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.errors import CompileError
 from weft.frontend import Model, integerize, normalize, reference_session
 from weft_runtime.errors import HostError
@@ -93,9 +93,9 @@ def verify(
     WeftError.
     """
     start = time.perf_counter()
-    config = resolve_target(target)
+    accelerators = resolve_target(target)  # before minutes go into quantizing
     prepared = prepare(source, PrepareOptions(calibration, inputs, seed, shapes), progress)
-    program = build(prepared, config, progress)
+    program = build(prepared, accelerators, progress)
     if inputs is None:
         arrays = random_arrays(program.inputs, program.batch, samples or 1, seed, shapes)
     else:
@@ -117,7 +117,7 @@ def verify(
     outputs = tally.reports(fused.samples is not None)
     return VerifyReport(
         device=device,
-        target=config.name,
+        target=program.target,
         samples=len(parts),
         elements=sum(each.elements for each in outputs),
         mismatches=sum(each.mismatches for each in outputs),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from weft.errors import WeftError
 from weft_runtime.executable import Executable
 from weft_runtime.memory import plan_memory
+from weft_runtime.npu import machine_of
 from weft_sim.machine import MachineConfig
 from weft_sim.result import RunOptions, RunResult
 
@@ -47,7 +48,8 @@ def place_only_region(executable: Executable) -> Launch:
     dram = np.random.default_rng(0).integers(0, 256, plan.dram_bytes, np.uint8)
     for start, data in ((placed.program, region.instructions), (placed.constants, region.constants)):
         dram[start : start + len(data)] = np.frombuffer(data, np.uint8)
-    return Launch(executable.machine, dram, placed.program, len(region.sources), placed.registers)
+    machine = machine_of(executable.processors[region.processor])
+    return Launch(machine, dram, placed.program, len(region.sources), placed.registers)
 
 
 def best(run: Callable[[], RunResult], repeats: int) -> tuple[RunResult, float]:

@@ -44,7 +44,7 @@ def run(target: str = "weft-16", repeats: str = "3", size: str = "224", with_rtl
         "full_cycles_per_second": full.cycles / full_seconds,
         "timing_seconds": timing_seconds,
         "timing_cycles_per_second": timing.cycles / timing_seconds,
-        "utilization": executable.macs / (full.cycles * executable.machine.macs_per_cycle),
+        "utilization": executable.macs / (full.cycles * launch.machine.macs_per_cycle),
         "dram_bytes": len(launch.dram),
         "extra_memory_bytes": max(0, after - before),
     }

@@ -40,15 +40,15 @@ def compile_command(
     from weft.api.arrays import load_arrays
     from weft.api.describe import summarize
     from weft.api.preparation import PrepareOptions, build, prepare
-    from weft.api.targets import DEFAULT_TARGET, resolve_target
+    from weft.backends import DEFAULT_TARGET, resolve_target
     from weft_runtime.artifact import save
 
     start = time.perf_counter()
-    machine = resolve_target(target or DEFAULT_TARGET)
+    accelerators = resolve_target(target or DEFAULT_TARGET)
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
         prepared = prepare(model, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
-        executable = build(prepared, machine, stages)
+        executable = build(prepared, accelerators, stages)
         save(executable, output)
     data = {**summarize(executable), "output": str(output), "seconds": time.perf_counter() - start}
     answer(data, json, lambda console: _render(console, data))

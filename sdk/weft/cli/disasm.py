@@ -44,4 +44,4 @@ def disasm_command(
             console.print(f"{listing['region']}:", markup=False)
             console.print("\n".join(listing["lines"]), markup=False)
 
-    answer({"target": executable.machine.name, "regions": listings}, json, render)
+    answer({"target": executable.target, "regions": listings}, json, render)

@@ -24,18 +24,24 @@ __all__ = [
 
 
 def _known_target(value: str | None) -> str | None:
-    if value is not None and value not in PRESETS and not value.endswith(".json"):
-        raise typer.BadParameter(f"unknown target {value!r}; known: {', '.join(PRESETS)}, or a FILE.json")
+    unknown = [part for part in (value or "").split(",") if part not in PRESETS and not part.endswith(".json")]
+    if value is None or not unknown:
+        return value
+    from weft.backends import known_targets  # its imports take half a second, which --help need not wait for
+
+    known = known_targets()
+    for part in unknown:
+        if part.strip() not in known:
+            raise typer.BadParameter(f"unknown target {part!r}; known: {', '.join(known)}, or a FILE.json")
     return value
 
 
 def _known_device(value: str) -> str:
-    from weft_runtime.devices import (
-        device_names,  # its imports take half a second, which --help need not wait for
-    )
+    from weft.backends import backends  # as above
 
-    if value not in device_names():
-        raise typer.BadParameter(f"unknown device {value!r}; known: {', '.join(device_names())}")
+    known = dict.fromkeys(name for backend in backends() for name in backend.device_names)
+    if value not in known:
+        raise typer.BadParameter(f"unknown device {value!r}; known: {', '.join(known)}")
     return value
 
 
@@ -61,7 +67,8 @@ TargetOption = Annotated[
         "--target",
         "-t",
         callback=_known_target,
-        help="A name from `weft targets` or a FILE.json. Default: weft-16, or the artifact's machine.",
+        help="A name from `weft targets` or a FILE.json; several with commas between. "
+        "Default: weft-16, or what the artifact was compiled for.",
     ),
 ]
 DeviceOption = Annotated[

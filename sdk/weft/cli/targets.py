@@ -14,7 +14,7 @@ __all__ = ["targets_command"]
 
 
 def targets_command(json: JsonOption = False) -> None:
-    """List the machines that `--target` knows.
+    """List the accelerators that `--target` knows: Weft's own, and those of installed backends.
 
     Example: weft targets --json
     """
@@ -27,25 +27,28 @@ def targets_command(json: JsonOption = False) -> None:
 def _render(console: Console, found: list[dict[str, Any]]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("target")
+    table.add_column("backend")
     for column in (
-        "lanes",
         "MAC/cycle",
+        "MHz",
+        "lanes",
         "scratchpad KiB",
         "accumulator rows",
         "DRAM B/cycle",
         "latency",
-        "MHz",
     ):
         table.add_column(column, justify="right")
     for each in found:
+        own = "lanes" in each
         table.add_row(
             each["name"],
-            str(each["lanes"]),
+            each["backend"],
             str(each["macs_per_cycle"]),
-            f"{each['scratchpad_bytes'] / 1024:g}",
-            str(each["accumulator_rows"]),
-            f"{each['dram_bytes_per_cycle']:g}",
-            str(each["dram_latency"]),
             str(each["clock_mhz"]),
+            str(each["lanes"]) if own else "",
+            f"{each['scratchpad_bytes'] / 1024:g}" if own else "",
+            str(each["accumulator_rows"]) if own else "",
+            f"{each['dram_bytes_per_cycle']:g}" if own else "",
+            str(each["dram_latency"]) if own else "",
         )
     console.print(table)

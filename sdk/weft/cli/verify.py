@@ -47,8 +47,8 @@ def verify_command(
     Exit status 1 if any element differs. Example: weft verify resnet8.onnx --samples 10 --input images.npz
     """
     from weft.api.arrays import load_arrays
-    from weft.api.targets import DEFAULT_TARGET
     from weft.api.verification import verify
+    from weft.backends import DEFAULT_TARGET
 
     given = None if inputs is None else load_arrays(inputs)
     calibrating = None if calibration is None else load_arrays(calibration)

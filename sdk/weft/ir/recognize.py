@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -25,7 +25,7 @@ from weft.ir.patterns import (
 )
 from weft.ir.patterns.common import Refusal
 
-__all__ = ["Recognition", "recognize"]
+__all__ = ["Pattern", "Recognition", "recognize"]
 
 Pattern = Callable[[Graph, onnx.NodeProto], Operator]
 
@@ -63,10 +63,11 @@ class Recognition:
     refused: dict[str, str]
 
 
-def recognize(graph: Graph) -> Recognition:
+def recognize(graph: Graph, patterns: Sequence[Mapping[str, Pattern]] = ()) -> Recognition:
     """Groups the nodes of an integer graph. Every node is in an operator (movements may share nodes) or in `refused`.
 
-    Patterns around a root come first; then movements, then functions of one value, which end at a QuantizeLinear.
+    Patterns around a root come first, of Weft's and of the given ones the match with the most nodes; then movements,
+    then functions of one value, which end at a QuantizeLinear.
     """
     operators: list[Operator] = []
     refused: dict[str, str] = {}
@@ -77,13 +78,14 @@ def recognize(graph: Graph) -> Recognition:
         operators.append(operator)
 
     for node in graph.nodes:
-        pattern = PATTERNS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if pattern is None or node.name in taken:
+        if node.name in taken:
             continue
         try:
-            operator = pattern(graph, node)
+            operator = _longest_match(graph, node, patterns)
         except Refusal as reason:
             refused[node.name] = str(reason)
+            continue
+        if operator is None:
             continue
         if taken.intersection(operator.nodes):
             refused[node.name] = "its nodes belong to another operator"
@@ -112,6 +114,23 @@ def recognize(graph: Graph) -> Recognition:
     operators.sort(key=lambda operator: order[operator.nodes[-1]])
     fused = tuple(as_view(each) for each in fuse_movements(operators))
     return Recognition(fused, {name: refused[name] for name in refused if name not in taken})
+
+
+def _longest_match(graph: Graph, node: onnx.NodeProto, patterns: Sequence[Mapping[str, Pattern]]) -> Operator | None:
+    """None where no pattern starts at such a node. Raises the first Refusal where all that do decline."""
+    own = (PATTERNS,) if node.domain in ("", "ai.onnx") else ()
+    found: list[Operator] = []
+    refusals: list[Refusal] = []
+    for each in (*own, *patterns):
+        if node.op_type not in each:
+            continue
+        try:
+            found.append(each[node.op_type](graph, node))
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if refusals and not found:
+        raise refusals[0]
+    return max(found, key=lambda operator: len(operator.nodes), default=None)
 
 
 def _unknown(node: onnx.NodeProto) -> str:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from weft.partition.host import extract
 from weft.partition.placement import Placement, place
-from weft.partition.regions import Group, group
+from weft.partition.regions import HOST, Group, group
 
-__all__ = ["Group", "Placement", "extract", "group", "place"]
+__all__ = ["HOST", "Group", "Placement", "extract", "group", "place"]

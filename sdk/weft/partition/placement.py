@@ -11,8 +11,8 @@ from weft.codegen.matrix_product import product_tile
 from weft.codegen.pooling import pool_tile
 from weft.codegen.softmax import softmax_tile
 from weft.codegen.transposed import transposed_fits
-from weft.ir import Graph, Operator, Recognition, View
-from weft.ir.operators import AveragePool, Convolution, MaxPool, Movement, TableLookup, same_bytes
+from weft.ir import Graph, Operator, View
+from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Movement, TableLookup, same_bytes
 from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
 from weft.ir.transposed import TransposedConvolution
@@ -22,33 +22,33 @@ from weft.schedule.areas import Areas
 from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.machine import MachineConfig
 
-__all__ = ["Placement", "place"]
+__all__ = ["Placement", "capacity", "place"]
 
 ViewShape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Operators for the accelerator in topological order; for every other node by name, why it is on the host."""
+    """Operators for one accelerator in topological order; for nodes of the others by name, why it leaves them."""
 
     operators: tuple[Operator, ...]
     reasons: Mapping[str, str]
 
 
-def place(graph: Graph, recognition: Recognition, config: MachineConfig) -> Placement:
+def place(graph: Graph, given: Sequence[Operator], config: MachineConfig) -> Placement:
     """Takes every operator that fits the machine, except views that nothing on the accelerator can follow."""
-    reasons = dict(recognition.refused)
+    reasons: dict[str, str] = {}
     taken: dict[str, Operator] = {}
-    operators: Sequence[Operator] = recognition.operators
+    operators = given
     formed, contradicting = assign_forms(operators, config.lanes)
     while any(isinstance(each, View) and each.name in contradicting for each in operators):
         operators = copied_views(operators, set(contradicting))
         formed, contradicting = assign_forms(operators, config.lanes)
-    for operator in recognition.operators:
+    for operator in given:
         if operator.name in contradicting:
             reasons.update(dict.fromkeys(operator.nodes, contradicting[operator.name]))
     for operator in formed:
-        reason = _capacity(operator, config)
+        reason = capacity(operator, config)
         if reason is None:
             taken[operator.name] = operator
         else:
@@ -78,7 +78,8 @@ def _needlessly_inexact(operators: Sequence[Operator]) -> tuple[Operator, str] |
     return None
 
 
-def _capacity(operator: Operator, config: MachineConfig) -> str | None:
+def capacity(operator: Operator, config: MachineConfig) -> str | None:
+    """Why the machine cannot compute the operator at all; None if it can."""
     fits = True
     match operator:
         case Convolution():
@@ -98,6 +99,10 @@ def _capacity(operator: Operator, config: MachineConfig) -> str | None:
             fits = product_tile(operator, config) is not None
         case TableLookup():
             fits = Areas.of(config).parameter_bytes >= 4 * TABLE_ENTRIES
+        case Elementwise() | View():
+            pass
+        case _:
+            return f"{config.name} does not know {type(operator).__name__}"
     return None if fits else f"no tile of it fits {config.name}'s memories"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -11,14 +12,18 @@ from weft.ir import Graph, Operator
 from weft.ir.graph import captured_names
 from weft.partition.placement import Placement
 
-__all__ = ["Group", "group"]
+__all__ = ["HOST", "Group", "group"]
+
+HOST = -1
+"""The host's place among the processors' indices."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """One step of execution: operators of the accelerator, or nodes of the host. `inputs` and `outputs` are the values
-    that cross its border; outputs include the model's."""
+    """One step of execution: operators of one processor (an index), or nodes of the host (HOST). `inputs` and `outputs`
+    are the values that cross its border; outputs include the model's."""
 
+    processor: int
     operators: tuple[Operator, ...]
     nodes: tuple[onnx.NodeProto, ...]
     inputs: tuple[str, ...]
@@ -29,50 +34,55 @@ class Group:
 class _Unit:
     """An operator, or one host node: what the grouping moves as one."""
 
+    processor: int
     operator: Operator | None
     node: onnx.NodeProto | None
     reads: list[str]
     writes: list[str]
 
 
-def group(graph: Graph, placement: Placement) -> list[Group]:
-    """Steps in execution order.
+def group(graph: Graph, placements: Sequence[Placement]) -> list[Group]:
+    """Steps in execution order, from one placement for each processor.
 
-    level(u) = max over producers p of level(p), plus 1 where p and u run on different devices. Units of one device and
-    one level make a group: a path that leaves a group crosses to the other device, so its level grows and it can
-    never come back. Nodes that nothing needs (dequantizations absorbed by operators) are left out.
+    level(u) = max over producers p of level(p), plus 1 where p and u run on different processors. Units of one
+    processor and one level make a group: a path that leaves a group crosses to another processor, so its level grows
+    and it can never come back. Nodes that nothing needs (dequantizations absorbed by operators) are left out.
     """
-    units = _needed(graph, _units(graph, placement))
+    units = _needed(graph, _units(graph, placements))
     producer = {name: unit for unit in units for name in unit.writes}
     levels: dict[int, int] = {}
-    members: dict[tuple[int, bool], list[_Unit]] = defaultdict(list)
+    members: dict[tuple[int, int], list[_Unit]] = defaultdict(list)
     for unit in units:
-        level, on_device = 0, unit.operator is not None
+        level = 0
         for name in unit.reads:
             source = producer.get(name)
             if source is not None:
-                level = max(level, levels[id(source)] + ((source.operator is not None) != on_device))
+                level = max(level, levels[id(source)] + (source.processor != unit.processor))
         levels[id(unit)] = level
-        members[(level, on_device)].append(unit)
+        members[(level, unit.processor)].append(unit)
     return [_border(graph, members[key], units) for key in sorted(members)]
 
 
-def _units(graph: Graph, placement: Placement) -> list[_Unit]:
+def _units(graph: Graph, placements: Sequence[Placement]) -> list[_Unit]:
     """All units in topological order (an operator stands where its last node is).
 
     Nodes inside operators are host units too, for those who read an inner value; the others are not needed.
     """
-    last: dict[str, list[Operator]] = defaultdict(list)
-    for operator in placement.operators:
-        last[operator.nodes[-1]].append(operator)
+    last: dict[str, list[tuple[int, Operator]]] = defaultdict(list)
+    for processor, placement in enumerate(placements):
+        for operator in placement.operators:
+            last[operator.nodes[-1]].append((processor, operator))
     units: list[_Unit] = []
     for node in graph.nodes:
-        made = [_Unit(each, None, [t.name for t in each.inputs], [each.output.name]) for each in last[node.name]]
+        made = [
+            _Unit(processor, each, None, [tensor.name for tensor in each.inputs], [each.output.name])
+            for processor, each in last[node.name]
+        ]
         reads = [name for name in (*node.input, *captured_names(node)) if name]
         rest = [name for name in node.output if name and all(name not in unit.writes for unit in made)]
         units += made
         if rest:
-            units.append(_Unit(None, node, reads, rest))
+            units.append(_Unit(HOST, None, node, reads, rest))
     return units
 
 
@@ -96,4 +106,4 @@ def _border(graph: Graph, members: list[_Unit], units: list[_Unit]) -> Group:
     outputs = tuple(name for unit in members for name in unit.writes if name in read_outside)
     operators = tuple(unit.operator for unit in members if unit.operator is not None)
     nodes = tuple(unit.node for unit in members if unit.node is not None)
-    return Group(operators, nodes, inputs, outputs)
+    return Group(members[0].processor, operators, nodes, inputs, outputs)

@@ -45,7 +45,7 @@ def _data(profile: Profile, title: str, nodes: tuple[NodeReport, ...]) -> dict[s
         "title": title,
         "totals": profile.to_dict(),
         "cycles": timeline.cycles,
-        "clock_mhz": profile.machine.clock_mhz,
+        "clock_mhz": profile.clock_mhz,
         "regions": [[span.name, span.start, span.end] for span in timeline.regions],
         "names": list(names),
         "units": units,

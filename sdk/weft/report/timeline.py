@@ -37,7 +37,7 @@ def render_timeline(profile: Profile, width: int = 72) -> str:
         cells = activity(slices, timeline.cycles, width)
         busy = counters[unit].busy / timeline.cycles if unit in counters else float(cells.mean())
         lines.append(f"{unit:<{LABEL}}│{_bar(cells)}│ {busy:6.1%}")
-    scale = f"{timeline.cycles:,} cycles, {timeline.cycles / profile.machine.clock_mhz:,.1f} µs"
+    scale = f"{timeline.cycles:,} cycles, {timeline.cycles / profile.clock_mhz:,.1f} µs"
     lines.append(f"{'':<{LABEL}}└{scale:─^{width}}┘")
     return "\n".join(lines)
 

@@ -37,8 +37,8 @@ def write_trace(profile: Profile, path: str | os.PathLike[str]) -> None:
 def trace_events(profile: Profile) -> list[Event]:
     """The trace as a list of events: metadata first, then regions, then each unit's instructions in order."""
     timeline = timeline_of(profile)
-    clock = profile.machine.clock_mhz
-    events = [_metadata("process_name", DEVICE, REGION_LANE, f"{profile.machine.name} ({profile.device}, {clock} MHz)")]
+    clock = profile.clock_mhz
+    events = [_metadata("process_name", DEVICE, REGION_LANE, f"{profile.target} ({profile.device}, {clock} MHz)")]
     events += _lane(DEVICE, REGION_LANE, "regions")
     for unit in Unit:
         events += _lane(DEVICE, unit + 1, unit.name.lower())

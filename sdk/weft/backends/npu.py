@@ -1,0 +1,107 @@
+"""Weft's own processor, as any other backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
+from weft.codegen.estimate import estimate_region
+from weft.codegen.region import lower_region
+from weft.ir import Graph, Operator
+from weft.partition.placement import Placement, capacity, place
+from weft_runtime.backend import register_backend
+from weft_runtime.devices import Device
+from weft_runtime.executable import Processor, Region
+from weft_runtime.npu import NAME, NPU, npu_processor
+from weft_sim.errors import MachineError
+from weft_sim.isa.program import decode_program, disassemble, encode_program
+from weft_sim.machine import PRESETS, MachineConfig, machine
+from weft_sim.result import RunOptions
+
+__all__ = ["BACKEND", "NpuAccelerator", "NpuBackend", "read_machine"]
+
+MAX_FILE_BYTES = 1 << 20
+
+
+class NpuAccelerator(Accelerator):
+    """One machine configuration."""
+
+    def __init__(self, machine: MachineConfig) -> None:
+        self.machine = machine
+        self.processor = npu_processor(machine)
+
+    def refuse(self, operator: Operator) -> str | None:
+        return capacity(operator, self.machine)
+
+    def cycles(self, operator: Operator) -> int:
+        """Exact for the operator alone, from the simulator's timing-only mode."""
+        region = lower_region([operator], {operator.output.name}, self.machine)
+        return estimate_region(operator.name, region, self.machine).cycles
+
+    def place(self, graph: Graph, operators: Sequence[Operator]) -> Placement:
+        return place(graph, operators, self.machine)
+
+    def emit(self, request: RegionRequest) -> EmittedRegion:
+        region = lower_region(request.operators, set(request.outputs), self.machine)
+        estimate = estimate_region(request.name, region, self.machine)
+        return EmittedRegion(
+            encode_program(region.instructions),
+            region.constants,
+            region.workspace_bytes,
+            region.io_bytes,
+            region.inputs,
+            region.outputs,
+            estimate.cycles,
+            region.sources,
+            estimate.by_node,
+        )
+
+
+class NpuBackend(Backend):
+    """Presets by name, and machine configurations from files."""
+
+    name = NAME
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        return NPU.device_names
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(PRESETS)
+
+    def accelerator(self, target: str) -> NpuAccelerator:
+        return NpuAccelerator(read_machine(target) if target.endswith(".json") else machine(target))
+
+    def check_region(self, processor: Processor, region: Region) -> None:
+        NPU.check_region(processor, region)
+
+    def open_device(self, device: str, processor: Processor, dram_bytes: int, options: RunOptions) -> Device:
+        return NPU.open_device(device, processor, dram_bytes, options)
+
+    def disassemble(self, region: Region) -> Sequence[str]:
+        return disassemble(decode_program(region.instructions), region.sources).splitlines()
+
+
+def read_machine(file: str) -> MachineConfig:
+    """The configuration in a JSON file. Raises MachineError."""
+    try:
+        path = Path(file)
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise MachineError(f"{file}: too large for a machine configuration")
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MachineError(f"{file}: cannot read the machine configuration: {reason}") from error
+    if not isinstance(values, dict):
+        raise MachineError(f"{file}: a machine configuration is a JSON object with the fields of MachineConfig")
+    try:
+        return MachineConfig.from_dict(values)
+    except MachineError as error:
+        raise MachineError(f"{file}: {error}") from error
+
+
+BACKEND = NpuBackend()
+register_backend(BACKEND)
