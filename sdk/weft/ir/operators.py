@@ -21,6 +21,7 @@ __all__ = [
     "MaxPool",
     "Movement",
     "Operator",
+    "RowProduct",
     "TableLookup",
     "Tensor",
     "View",
