@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from weft.testing import conformance
 from weft_gemm import BACKEND
+
+from weft.testing import conformance
 
 TestGemm = conformance(BACKEND)

@@ -44,7 +44,7 @@ def test_a_backend_is_a_device_backend() -> None:
 
 def test_targets_by_name() -> None:
     assert [each.processor.name for each in resolve_target("gemm-16,weft-8")] == ["gemm-16", "weft-8"]
-    with pytest.raises(MachineError, match="unknown target 'gemm-32'; known targets: weft-8, .*gemm-16"):
+    with pytest.raises(MachineError, match=r"unknown target 'gemm-32'; known targets: weft-8, .*gemm-16"):
         resolve_target("gemm-32")
     with pytest.raises(MachineError, match="different names"):
         resolve_target("weft-8,weft-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ class _Graph:
         self.weights: list[onnx.TensorProto] = []
 
     def weight(self, *shape: int) -> str:
-        return self.constant(self.rng.normal(0, 1 / max(1, np.prod(shape[1:])) ** 0.5, shape).astype(np.float32))
+        return self.constant(self.rng.normal(0, max(1, math.prod(shape[1:])) ** -0.5, shape).astype(np.float32))
 
     def constant(self, values: npt.NDArray[Any]) -> str:
         name = f"weight_{len(self.weights)}"
