@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import weft
+from weft.api import verify
 from weft.compiler import compile as compile_model
 from weft.frontend import Model, integerize, normalize, reference_session
 from weft_runtime.executable import Executable
@@ -177,3 +178,26 @@ def test_excluded_normalization_stays_decomposed() -> None:
     quantized = weft.quantize(Model(model), calibration={"x": samples}, exclude=[square])
     kinds = [node.op_type for node in quantized.proto.graph.node]
     assert kinds.count("LayerNormalization") == 1 and kinds.count("Pow") == 1
+
+
+def test_verify_explains_every_difference_by_the_inexact_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ONNX Runtime given the inexact operators' own results, all else agrees; a fault elsewhere does not hide."""
+    size = Size(1, 64, 8, 32, 256)
+    samples = np.random.default_rng(7).normal(0, 1, (8, size.positions, size.channels)).astype(np.float32)
+    model = Model(Encoder(size, 3).model())
+    report = verify(model, {"x": samples}, target="weft-16")
+    assert report.mismatches > 0 and report.unexplained == 0 and report.verified and not report.exact
+    assert len(report.inexact) == 2
+    (cause,) = (each for each in report.inexact if each.mismatches)
+    assert cause.name.startswith("LayerNorm") and cause.mismatches < report.mismatches and cause.max_abs_diff_lsb == 1
+
+    run = Session.run
+
+    def faulty(session: Session, *arguments: Any) -> Any:
+        outputs = run(session, *arguments)
+        outputs[next(iter(outputs))].flat[5] += 1
+        return outputs
+
+    monkeypatch.setattr(Session, "run", faulty)
+    report = verify(model, {"x": samples}, target="weft-16")
+    assert report.unexplained == len(samples) and not report.verified

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from weft.api.arrays import Arrays, first_samples, random_arrays
+from weft.api.attribution import Attribution, InexactReport, attribute
 from weft.api.compare import compare, output_scale
 from weft.api.fused import run_fused
 from weft.api.preparation import PrepareOptions, Source, build, prepare
@@ -47,7 +48,9 @@ class VerifyReport:
     The reference is the integer graph, run by ONNX Runtime with optimizations off. `max_abs_diff_lsb` counts
     steps of the output's scale (units in the last place for float outputs without one); None means not
     finite. `ort_default_mismatches` is how many elements ONNX Runtime's default, fused session differs in
-    from the reference; None if that session fails, for the reason in `ort_default_failure`.
+    from the reference; None if that session fails, for the reason in `ort_default_failure`. Where the program has
+    operators with a bound instead of a proof, `inexact` says what they did, and `unexplained` counts what they do not
+    explain (see `attribution.py`); else it is `mismatches`.
     """
 
     device: str
@@ -63,15 +66,26 @@ class VerifyReport:
     cycles: int
     seconds: float
     outputs: tuple[OutputReport, ...]
+    unexplained: int
+    inexact: tuple[InexactReport, ...]
 
     @property
     def exact(self) -> bool:
         """Whether every element agrees in every bit."""
         return self.mismatches == 0
 
+    @property
+    def verified(self) -> bool:
+        """Whether every difference comes from an operator that has a bound instead of a proof, and keeps to it."""
+        return self.unexplained == 0
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        return {**asdict(self), "outputs": [asdict(each) for each in self.outputs]}
+        return {
+            **asdict(self),
+            "outputs": [asdict(each) for each in self.outputs],
+            "inexact": [asdict(each) for each in self.inexact],
+        }
 
 
 def verify(
@@ -89,8 +103,8 @@ def verify(
     """Compile a model, run it on a device, and compare every output with the reference.
 
     The first `samples` samples of `inputs` are used (all, if None), or as many seeded random ones (1, if
-    None). A float model is quantized first, as in `run`. A mismatch is in the report, not raised. Raises
-    WeftError.
+    None). A float model is quantized first, as in `run`. A mismatch is in the report, not raised, and followed
+    to the inexact operators that explain it, if there are any. Raises WeftError.
     """
     start = time.perf_counter()
     accelerators = resolve_target(target)  # before minutes go into quantizing
@@ -100,7 +114,8 @@ def verify(
         arrays = random_arrays(program.inputs, program.batch, samples or 1, seed, shapes)
     else:
         arrays = first_samples(inputs, program.inputs, program.batch, samples)
-    reference = reference_session(integerize(normalize(prepared.model, prepared.shapes)))
+    integer = integerize(normalize(prepared.model, prepared.shapes))
+    reference = reference_session(integer)
     parts = list(split_samples(arrays, program.inputs, program.batch))
     progress("ONNX Runtime", 0, 0)
     fused = run_fused(prepared.model, parts)
@@ -115,12 +130,17 @@ def verify(
                 tally.compare_fused(expected, fused.samples[done])
             cycles += session.profile.cycles
     outputs = tally.reports(fused.samples is not None)
+    mismatches = sum(each.mismatches for each in outputs)
+    causes = Attribution((), mismatches)
+    if program.inexact:
+        progress("attribute", 0, 0)
+        causes = attribute(integer, program, accelerators, device, parts)
     return VerifyReport(
         device=device,
         target=program.target,
         samples=len(parts),
         elements=sum(each.elements for each in outputs),
-        mismatches=sum(each.mismatches for each in outputs),
+        mismatches=mismatches,
         max_abs_diff_lsb=_finite(max(tally.steps.values(), default=0.0)),
         ort_default_mismatches=None if fused.samples is None else sum(tally.fused.values()),
         ort_default_failure=fused.failure,
@@ -129,6 +149,8 @@ def verify(
         cycles=round(cycles / len(parts)),
         seconds=time.perf_counter() - start,
         outputs=outputs,
+        unexplained=causes.unexplained,
+        inexact=causes.operators,
     )
 
 
