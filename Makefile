@@ -11,10 +11,10 @@ INSTALLED := $(VENV)/installed
 FILES := $(VENV)/files.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports generated sanitize generate format clean FORCE
+.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl generate format clean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## create or refresh the environment; nothing to do where nothing changed
 
@@ -50,6 +50,9 @@ sanitize: $(INSTALLED) ## the tests of the machine on a core with AddressSanitiz
 		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 		$(BIN)/python -m pytest --capture=sys $(PYTEST_FLAGS) $(SANITIZE_TESTS)
 
+coverage-rtl: $(INSTALLED) ## lines, branches and toggles of the RTL that benches and random programs reach (ten minutes)
+	@PYTHONPATH=rtl/tools $(BIN)/python -m rtl_coverage
+
 generate: environment ## write the files that come from the instruction table
 	$(BIN)/python -m weft_sim.isa.generate
 
@@ -59,7 +62,7 @@ format: environment ## format the Python code and mend what ruff can mend
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find sdk runtime hw_sim tests examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find sdk runtime hw_sim rtl tests examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: environment
 environment:

