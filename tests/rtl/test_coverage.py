@@ -91,17 +91,21 @@ def test_missing_file_is_named(tmp_path) -> None:
 
 
 def test_returns_count_for_the_arm_that_they_end() -> None:
+    """`if (a) … return b ? c : d;` in an arm of lines 4 and 5, and one in the function's own block at line 6."""
     arm = Point("a.sv", 4, 5, "branch", "if", (4, 5))
     other = Point("a.sv", 4, 6, "branch", "else", ())
-    counts = Counter({arm: 0, other: 2, Point("a.sv", 5, 9, "user", "cover", (5,)): 7})
-    assert dict(credit_returns(counts)) == {arm: 7, other: 2}
+    choice = Point("a.sv", 5, 20, "branch", "cond_then", (5,))
+    block = Point("a.sv", 3, 3, "line", "block", (3, 6))
+    counts = Counter({arm: 0, other: 2, choice: 3, block: 9})
+    returns = {Point("a.sv", 5, 9, "user", "cover", (5,)): 7, Point("a.sv", 6, 5, "user", "cover", (6,)): 2}
+    counts.update(returns)
+    assert dict(credit_returns(counts)) == {arm: 7, other: 2, choice: 3, block: 9}
 
 
-@pytest.mark.parametrize("owners", [0, 2])
-def test_a_return_has_one_owner(owners: int) -> None:
-    counts = Counter({Point("a.sv", 4, column, "branch", "if", (4,)): 1 for column in range(owners)})
+def test_a_return_on_a_line_of_two_arms_is_refused() -> None:
+    counts = Counter({Point("a.sv", 4, column, "branch", "if", (4,)): 1 for column in range(2)})
     counts[Point("a.sv", 4, 9, "user", "cover", (4,))] = 1
-    with pytest.raises(CoverageError, match=rf"a\.sv:4: a return of {owners} arms"):
+    with pytest.raises(CoverageError, match=r"a\.sv:4: a return on a line of 2 arms"):
         credit_returns(counts)
 
 

@@ -27,7 +27,7 @@ class Fuzz:
     seed: int
 
 
-FUZZ = (Fuzz("weft-8", 400, 1), Fuzz("vta-16", 60, 1_000_001))
+FUZZ = (Fuzz("weft-8", 250, 1), Fuzz("vta-16", 40, 1_000_001))
 """weft-8 is what the benches are built for; vta-16 differs most from it in widths, banks and depths."""
 
 

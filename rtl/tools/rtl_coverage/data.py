@@ -20,6 +20,7 @@ _HEADER = "# SystemC::Coverage-3"
 _LINE = re.compile(r"C '((?:\x01[^\x01\x02]+\x02[^\x01\x02]*)+)' (\d+)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 _QUOTED = re.compile(r"%([0-9A-F]{2})")
+_ARMS_OF_STATEMENTS = ("if", "else", "elsif", "case")
 _LAST_LINE = 100_000
 
 
@@ -83,27 +84,27 @@ def merge(parts: Iterable[Counter[Point]]) -> Counter[Point]:
 
 
 def credit_returns(counts: Counter[Point]) -> Counter[Point]:
-    """The counts with each return (a user point: `weft_sim.rtl_coverage`) added to the arm or block that it ends, and
-    without the returns.
+    """The counts with each return (a user point: `weft_sim.rtl_coverage`) added to the arm that it ends, and without
+    the returns. One that ends a function is in no arm; a function's block is counted at its begin.
 
-    Raises CoverageError where that is not one.
+    Raises CoverageError where a return's line is that of two arms.
     """
-    owners: dict[tuple[str, int], set[Point]] = defaultdict(set)
+    arms: dict[tuple[str, int], set[Point]] = defaultdict(set)
     credited: Counter[Point] = Counter()
     for point, count in counts.items():
         if point.kind != "user":
             credited[point] = count
-        for line in point.lines if point.is_code else ():
-            owners[point.file, line].add(point)
+        if point.comment in _ARMS_OF_STATEMENTS:
+            for line in point.lines:
+                arms[point.file, line].add(point)
     for point, count in counts.items():
-        if point.kind != "user":
-            continue
-        found = owners[point.file, point.line]
-        if len(found) != 1:
+        ended = arms[point.file, point.line] if point.kind == "user" else set()
+        if len(ended) > 1:
             raise CoverageError(
-                f"{point.file}:{point.line}: a return of {len(found)} arms: one line for each is needed"
+                f"{point.file}:{point.line}: a return on a line of {len(ended)} arms: give each its line"
             )
-        credited[found.pop()] += count
+        for arm in ended:
+            credited[arm] += count
     return credited
 
 
