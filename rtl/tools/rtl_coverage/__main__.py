@@ -51,7 +51,7 @@ def _collect(folder: Path) -> None:
     if lacking:
         raise CoverageError(f"needs {lacking}")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.dat"):
+    for old in (*folder.glob("*.dat"), *folder.glob("*.log")):
         old.unlink()
     jobs = [*(fuzz_job(fuzz, folder) for fuzz in FUZZ), *bench_jobs(runner.BENCHES, folder)]
     run_jobs(jobs, lambda line: print(line, flush=True))

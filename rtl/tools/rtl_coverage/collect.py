@@ -48,7 +48,11 @@ def bench_jobs(names: Sequence[str], folder: Path) -> list[Job]:
 def fuzz_job(fuzz: Fuzz, folder: Path) -> Job:
     """One process for all programs of a configuration."""
     words = ("fuzz", fuzz.preset, str(fuzz.programs), str(fuzz.seed))
-    return _job(f"{fuzz.programs} random programs on {fuzz.preset}", words, folder / f"fuzz-{fuzz.preset}.dat")
+    return _job(
+        f"{fuzz.programs} random programs on {fuzz.preset}",
+        words,
+        folder / f"fuzz-{fuzz.preset}-{fuzz.programs}-programs.dat",
+    )
 
 
 def run_fuzz(fuzz: Fuzz, result: Path) -> None:
