@@ -90,6 +90,8 @@ def test_what_is_no_statistics_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_the_page_is_of_the_numbers_beside_it() -> None:
     docs = Path(__file__).resolve().parents[2] / "docs"
+    if not (docs / "synthesis.json").is_file():
+        pytest.skip("docs/synthesis.json is absent (make synth writes it)")
     numbers = json.loads((docs / "synthesis.json").read_text())
     assert (docs / "synthesis.md").read_text() == page.render(numbers)
     for results in numbers.values():

@@ -3,7 +3,7 @@
     PYTHONPATH=rtl/tools python -m weft_synthesis [--configurations WEFT_8 WEFT_16] [--targets fpga gates]
 
 Sources are copied to a build folder, where every run leaves its scripts and logs. A latch, a combinational loop, a net
-with several drivers or a cell of unknown kind ends the program with exit status 1 and leaves docs/ as it was.
+with several drivers or a cell of unknown kind ends the program with exit status 1; only targets that are finished by then are written.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ def synthesize(target: Target, folder: Path, before: tuple[str, ...]) -> dict[st
     return {"yosys": yosys.version(), "commands": [*before, *commands], **result.read(target, folder, TOP)}
 
 
-def run(configurations: list[str], targets: list[str], build: Path) -> dict[str, dict[str, Any]]:
-    """All numbers: {configuration: {target: {"yosys", "commands", "total", "modules"}}}."""
-    numbers: dict[str, dict[str, Any]] = {}
+def run(configurations: list[str], targets: list[str], build: Path, output: Path) -> None:
+    """Writes the numbers of each finished target to `output` and the page beside it; others in `output` stay.
+
+    The structure: {configuration: {target: {"yosys", "commands", "total", "modules"}}}.
+    """
     for configuration in configurations:
         name = configuration.lower().replace("_", "-")
         folder = build / name
@@ -67,9 +69,16 @@ def run(configurations: list[str], targets: list[str], build: Path) -> dict[str,
         print(f"{name}: no latch, no loop ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
         for target in targets:
             began = time.monotonic()
-            numbers.setdefault(name, {})[target] = synthesize(TARGETS[target], folder, before)
+            write(name, target, synthesize(TARGETS[target], folder, before), output)
             print(f"{name}: {target} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
-    return numbers
+
+
+def write(configuration: str, target: str, result_of_run: dict[str, Any], output: Path) -> None:
+    """Puts one target's numbers among those that `output` already holds, and renders the page beside it."""
+    numbers: dict[str, dict[str, Any]] = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
+    numbers.setdefault(configuration, {})[target] = result_of_run
+    output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    output.with_suffix(".md").write_text(page.render(numbers), encoding="utf-8")
 
 
 def main() -> None:
@@ -84,11 +93,9 @@ def main() -> None:
     if lacking:
         raise SystemExit(f"synthesis needs {lacking}")
     try:
-        numbers = run(given.configurations, given.targets, given.build)
+        run(given.configurations, given.targets, given.build, given.output)
     except yosys.SynthesisError as error:
         raise SystemExit(f"synthesis: {error}") from error
-    given.output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    given.output.with_suffix(".md").write_text(page.render(numbers), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ Written by `make synth` ({version}; the package is in the extra `weft[synth]`): 
 
 ## Checked
 
-The command fails, and writes nothing, unless all of this holds for every configuration:
+The command fails, and writes no numbers of the configuration, unless all of this holds:
 
 - **No latches.** The elaborated design and each mapped one have no latch cell, and the reader reports no inferred
   latch.
