@@ -3,7 +3,8 @@
     PYTHONPATH=rtl/tools python -m weft_synthesis [--configurations WEFT_8 WEFT_16] [--targets fpga gates]
 
 Sources are copied to a build folder, where every run leaves its scripts and logs. A latch, a combinational loop, a net
-with several drivers or a cell of unknown kind ends the program with exit status 1; only targets that are finished by then are written.
+with several drivers or a cell of unknown kind ends the program with exit status 1; only targets that are finished by
+then are written.
 """
 
 from __future__ import annotations
