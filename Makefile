@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed
 FILES := $(VENV)/files.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl generate format clean FORCE
+.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl generate synth format clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ coverage-rtl: $(INSTALLED) ## lines, branches and toggles of the RTL that benche
 
 generate: environment ## write the files that come from the instruction table
 	$(BIN)/python -m weft_sim.isa.generate
+
+synth: environment ## size of the RTL on an FPGA and in gates into docs/synthesis.md; needs weft[synth]
+	PYTHONPATH=rtl/tools $(BIN)/python -m weft_synthesis
 
 format: environment ## format the Python code and mend what ruff can mend
 	$(BIN)/ruff check --quiet --fix .

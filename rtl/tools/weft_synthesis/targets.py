@@ -1,0 +1,120 @@
+"""What is synthesized for: the commands, and which kind of cell counts as what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from weft_synthesis.checks import ELABORATED
+from weft_synthesis.yosys import SynthesisError
+
+STATISTICS, PATHS, FLATTENED = "mapped.json", "paths.txt", "flattened.json"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Cells whose kind matches `pattern` add `weight` each to `column`."""
+
+    pattern: str
+    column: str
+    weight: int = 1
+
+
+@dataclass(frozen=True)
+class Target:
+    """A technology. The first rule that matches a kind of cell counts; a kind that none matches is an error."""
+
+    name: str
+    title: str
+    mapping: tuple[str, ...]
+    path_cells: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    columns: tuple[str, ...]
+
+    def commands(self, top: str) -> tuple[str, ...]:
+        """From the elaborated design to the counts: per module, its longest path, and flattened after the mapping."""
+        selection = " ".join(f"t:{kind}" for kind in self.path_cells)
+        return (
+            f"read_rtlil {ELABORATED}",
+            *(command.format(top=top) for command in self.mapping),
+            f"tee -q -o {STATISTICS} stat -json",
+            f"tee -q -o {PATHS} ltp w:* {selection}",
+            "flatten",
+            f"tee -q -o {FLATTENED} stat -json",
+        )
+
+    def count(self, cells: Mapping[str, int]) -> dict[str, int]:
+        """Sums by column. Raises SynthesisError at a kind of cell that has no rule: no cell is left out silently."""
+        result = dict.fromkeys(self.columns, 0)
+        for kind, number in cells.items():
+            rule = next((rule for rule in self.rules if re.fullmatch(rule.pattern, kind)), None)
+            if rule is None:
+                raise SynthesisError(
+                    f"cells of kind {kind} ({number}) have no rule for {self.name}: targets.py needs one"
+                )
+            if rule.column:
+                result[rule.column] += number * rule.weight
+        return result
+
+
+_XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run"
+
+FPGA = Target(
+    name="fpga",
+    title="FPGA (AMD UltraScale+)",
+    # synth_xilinx without `share`: it proves by SAT which operators never work at once, for many minutes.
+    mapping=(
+        f"{_XILINX} begin:coarse",
+        "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6",
+        "alumacc",
+        "opt",
+        "memory -nomap",
+        "opt_clean",
+        f"{_XILINX} map_memory:check",
+    ),
+    path_cells=("LUT*", "CARRY*", "MUXF*", "INV"),
+    columns=("luts", "carries", "wide_muxes", "flip_flops", "dsps", "ramb36", "ramb18", "urams", "memory_luts"),
+    rules=(
+        Rule(r"LUT[1-6]|INV", "luts"),
+        Rule(r"CARRY[48]", "carries"),
+        Rule(r"MUXF[789]", "wide_muxes"),
+        Rule(r"FD[RSCP]E(_1)?", "flip_flops"),
+        Rule(r"DSP48E2|DSP48E1", "dsps"),
+        Rule(r"RAMB36E2", "ramb36"),
+        Rule(r"RAMB18E2", "ramb18"),
+        Rule(r"URAM288(_BASE)?", "urams"),
+        # How many LUTs a memory in LUTs takes, by the family's configurable logic block.
+        Rule(r"RAM32M16|RAM64M8|RAM256X1D|RAM512X1S", "memory_luts", 8),
+        Rule(r"RAM32M|RAM64M|RAM128X1D|RAM256X1S", "memory_luts", 4),
+        Rule(r"RAM32X1D|RAM64X1D|RAM128X1S", "memory_luts", 2),
+        Rule(r"RAM32X1S|RAM64X1S|SRL16E|SRLC16E|SRLC32E", "memory_luts"),
+        Rule(r"GND|VCC|\$scopeinfo", ""),
+    ),
+)
+
+GATES = Target(
+    name="gates",
+    title="generic gates",
+    # Memories stay memories: nobody builds them of gates.
+    mapping=(
+        "synth -top {top} -noshare -run begin:fine",
+        "opt -fast -full",
+        "techmap",
+        "opt -fast",
+        "abc -g cmos2 -script +strash;dc2;map",
+        "opt_clean",
+    ),
+    path_cells=("$_NAND_", "$_NOR_", "$_NOT_"),
+    columns=("nand", "nor", "inverters", "flip_flops", "memories"),
+    rules=(
+        Rule(r"\$_NAND_", "nand"),
+        Rule(r"\$_NOR_", "nor"),
+        Rule(r"\$_(NOT|BUF)_", "inverters"),
+        Rule(r"\$_(S|AL|A)?DFF(SR|CE|E)?_.*_", "flip_flops"),
+        Rule(r"\$mem(_v2)?", "memories"),
+        Rule(r"\$scopeinfo", ""),
+    ),
+)
+
+TARGETS = {target.name: target for target in (FPGA, GATES)}
