@@ -63,7 +63,8 @@ _XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -top {top} -run"
 FPGA = Target(
     name="fpga",
     title="FPGA (AMD UltraScale+)",
-    # synth_xilinx without `share`: it proves by SAT which operators never work at once, for many minutes.
+    # synth_xilinx without `share`, which proves by SAT which operators never work at once, for many minutes, and with
+    # `abc` instead of `abc9`, which takes as long for timing that nobody reads here.
     mapping=(
         f"{_XILINX} begin:coarse",
         "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6",
@@ -71,7 +72,13 @@ FPGA = Target(
         "opt",
         "memory -nomap",
         "opt_clean",
-        f"{_XILINX} map_memory:check",
+        f"{_XILINX} map_memory:map_luts",
+        "opt_expr -mux_undef -noclkinv",
+        "abc -luts 2:2,3,6:5,10,20",
+        "clean",
+        "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+        "opt_lut_ins -tech xilinx",
+        f"{_XILINX} finalize:check",
     ),
     path_cells=("LUT*", "CARRY*", "MUXF*", "INV"),
     columns=("luts", "carries", "wide_muxes", "flip_flops", "dsps", "ramb36", "ramb18", "urams", "memory_luts"),
