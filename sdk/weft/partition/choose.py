@@ -52,9 +52,10 @@ def choose(graph: Graph, recognition: Recognition, costs: CostModel, pins: Pins)
     Raises CompileError for a pin to an accelerator that cannot be.
     """
     chooser = _Chooser(graph, recognition, costs, pins)
-    greedy = chooser.candidate(TAKE_EVERYTHING, chooser.fastest())
+    everything = chooser.fastest()
+    greedy = chooser.candidate(TAKE_EVERYTHING, everything)
     chooser.check_pins(greedy)
-    minimal = {name: index for name, index in chooser.fastest().items() if name in pins.accelerators}
+    minimal = {name: index for name, index in everything.items() if name in pins.accelerators}
     found = (chooser.optimum(), greedy, chooser.candidate(ALL_CPU, minimal))
     candidates = tuple(each for each in found if each is not None and chooser.keeps_pins(each))
     return Partition(min(candidates, key=lambda each: each.cost.total), candidates, chooser.offers)
@@ -67,8 +68,12 @@ class _Chooser:
         self.insisted = frozenset(pins.accelerators)
         self.reasons = dict(recognition.refused)
         offers: dict[str, dict[int, Operator]] = {}
+        self.rest: dict[str, int] = {}
         for index in range(len(costs.accelerators)):
-            placement = self._place(index, [each for each in self.operators if self._may_offer(each, index)])
+            given = [each for each in self.operators if self._may_offer(each, index)]
+            placement = self._place(index, given)
+            for operator in given:
+                self.rest.setdefault(operator.name, index)
             for node, reason in placement.reasons.items():
                 self.reasons.setdefault(node, reason)
             for operator in placement.operators:
@@ -79,8 +84,9 @@ class _Chooser:
         self.offers: Offers = offers
 
     def fastest(self) -> dict[str, int]:
-        """For every operator that is offered the accelerator that computes it in the least time."""
-        return {
+        """For every operator the accelerator that computes it in the least time. Those that none offers stay with the
+        first that may have them: movements are composed of others that are not taken by themselves."""
+        return self.rest | {
             name: min(offered, key=lambda index: self.costs.on_accelerator(offered[index], index))
             for name, offered in self.offers.items()
         }
@@ -118,11 +124,13 @@ class _Chooser:
         ]
         allowed = dict.fromkeys(self.pins.accelerators, False)
         units = units_of(self.graph, everything, self.offers, self.costs, allowed)
-        problem, best = units.problem, None
+        problem, best, fastest = units.problem, None, self.fastest()
         for _ in range(MOST_REPAIRS):
             choice = assign(problem).choice
-            shares = {name: place - 1 for name, place in zip(units.operators, choice, strict=True) if name and place}
-            found = self.candidate(OPTIMUM, shares)
+            places = {name: place - 1 for name, place in zip(units.operators, choice, strict=True) if name}
+            shares = {name: index for name, index in places.items() if index >= 0}
+            unasked = {name: index for name, index in fastest.items() if name not in places}
+            found = self.candidate(OPTIMUM, shares | unasked)
             if self.keeps_pins(found) and (best is None or found.cost.total < best.cost.total):
                 best = found
             dropped = shares.keys() - self.insisted - found.operators
