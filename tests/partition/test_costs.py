@@ -78,7 +78,7 @@ def test_cycles_are_simulated_once_for_a_shape_whatever_the_weights(
     assert [counter.cycles(each) for each in second] == found and len(runs) == 2
     wider = convolutions(graph_of_two_convolutions(1, channels=40))[0]
     assert counter.cycles(wider) > found[0] and len(runs) == 3
-    assert OperatorCycles(machine("weft-8"), tmp_path).cycles(first[0]) > found[0] and len(runs) == 4
+    assert OperatorCycles(machine("weft-8"), tmp_path).cycles(first[0]) != found[0] and len(runs) == 4
 
 
 def test_the_cache_survives_the_process_and_distrusts_its_file(tmp_path: Path) -> None:
