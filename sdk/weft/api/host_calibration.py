@@ -100,7 +100,11 @@ def _chain_seconds() -> float:
             nodes.append(helper.make_node("MaxPool", [source], [target], kernel_shape=[3, 3], pads=[1] * 4))
         else:
             nodes.append(helper.make_node("QLinearConv", [source, *QUANTIZATION], [target]))
-    constants = {"w": np.ones((8, 8, 1, 1), np.int8), "scale": np.array(0.1, np.float32), "zero": np.array(0, np.int8)}
+    constants: Arrays = {
+        "w": np.ones((8, 8, 1, 1), np.int8),
+        "scale": np.array(0.1, np.float32),
+        "zero": np.array(0, np.int8),
+    }
     x, y = (helper.make_tensor_value_info(name, TensorProto.INT8, [1, 8, 4, 4]) for name in ("t0", f"t{CHAIN}"))
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     return _seconds(_model(nodes, x, y, initializers), {"t0": np.ones((1, 8, 4, 4), np.int8)})
