@@ -26,7 +26,7 @@ from weft_runtime.validate import validate
 __all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "save"]
 
 MAGIC = b"\x89WEFT\r\n\x1a"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_FILE_BYTES = 1 << 32
 MAX_MANIFEST_BYTES = 1 << 28
 

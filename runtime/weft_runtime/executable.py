@@ -18,7 +18,10 @@ __all__ = [
     "HostGraph",
     "Layout",
     "NodeReport",
+    "PartitionCandidate",
+    "PartitionReport",
     "Processor",
+    "ProcessorCost",
     "Region",
     "Step",
     "TensorBinding",
@@ -171,8 +174,48 @@ class TensorSignature:
 
 
 @dataclass(frozen=True)
+class ProcessorCost:
+    """What something is estimated to take on a processor ("host" or a target's name), in nanoseconds."""
+
+    processor: str
+    nanoseconds: int
+
+
+@dataclass(frozen=True)
+class PartitionCandidate:
+    """One way to divide the model that was considered, with its estimated nanoseconds for one inference: nodes on the
+    host, operators on the accelerator, transfers and launches."""
+
+    name: str
+    host: int
+    accelerator: int
+    transfers: int
+    launches: int
+
+    @property
+    def total(self) -> int:
+        """All of it, one after the other."""
+        return self.host + self.accelerator + self.transfers + self.launches
+
+
+@dataclass(frozen=True)
+class PartitionReport:
+    """How the division between host and accelerator was chosen: the host profile's name, the name of the chosen
+    candidate, and all candidates."""
+
+    host_profile: str
+    chosen: str
+    candidates: tuple[PartitionCandidate, ...]
+
+
+@dataclass(frozen=True)
 class NodeReport:
-    """Where one node of the model runs, and why. `device` is "host" or a processor's name."""
+    """Where one node of the model runs, and why. `device` is "host" or a processor's name.
+
+    `costs` are the nanoseconds it was estimated to take on each processor that could run it. Of nodes that are one
+    operator of an accelerator, the node that the operator is named after has the whole operator's cycles and costs;
+    there, `reads` and `writes` are the operator's, too. They are empty for its other nodes. Constants are excluded.
+    """
 
     name: str
     op: str
@@ -181,12 +224,15 @@ class NodeReport:
     region: str
     estimated_cycles: int
     macs: int
+    costs: tuple[ProcessorCost, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Executable:
     """A compiled model. `batch` is the leading extent it was compiled for; `inexact` holds "node: bound"
-    lines; `calibration` is "file", "input", "random" or "none"."""
+    lines; `calibration` is "file", "input", "random" or "none"; `partition` is None where no choice was made."""
 
     processors: tuple[Processor, ...]
     regions: tuple[Region, ...]
@@ -200,6 +246,7 @@ class Executable:
     offloaded_macs: int
     inexact: tuple[str, ...]
     calibration: str
+    partition: PartitionReport | None = None
 
     @property
     def target(self) -> str:

@@ -14,7 +14,10 @@ from weft_runtime.executable import (
     HostGraph,
     Layout,
     NodeReport,
+    PartitionCandidate,
+    PartitionReport,
     Processor,
+    ProcessorCost,
     Region,
     Step,
     TensorBinding,
@@ -46,7 +49,8 @@ def describe(executable: Executable) -> tuple[dict[str, Any], dict[str, bytes]]:
         "inexact": list(executable.inexact),
         "inputs": [_describe_signature(signature) for signature in executable.inputs],
         "outputs": [_describe_signature(signature) for signature in executable.outputs],
-        "nodes": [dict(vars(node)) for node in executable.nodes],
+        "nodes": [_describe_node(node) for node in executable.nodes],
+        "partition": [] if executable.partition is None else [_describe_partition(executable.partition)],
         "steps": [{"kind": step.kind, "index": step.index} for step in executable.steps],
         "regions": [
             _describe_region(region, f"regions/{index}", sections) for index, region in enumerate(executable.regions)
@@ -78,11 +82,21 @@ def restore(fields: Fields, sections: Sections) -> Executable:
         offloaded_macs=fields.whole("offloaded_macs", 0, MAX_WORK),
         inexact=fields.texts("inexact"),
         calibration=fields.choice("calibration", CALIBRATIONS),
+        partition=_restore_partition(fields),
     )
     fields.finish()
     if remaining:
         raise ArtifactError(f"section {next(iter(remaining))[:80]!r} belongs to nothing in the manifest")
     return executable
+
+
+def _describe_node(node: NodeReport) -> dict[str, Any]:
+    costs = [dict(vars(cost)) for cost in node.costs]
+    return {**vars(node), "costs": costs, "reads": list(node.reads), "writes": list(node.writes)}
+
+
+def _describe_partition(report: PartitionReport) -> dict[str, Any]:
+    return {**vars(report), "candidates": [dict(vars(each)) for each in report.candidates]}
 
 
 def _describe_signature(signature: TensorSignature) -> dict[str, Any]:
@@ -224,4 +238,34 @@ def _restore_node(fields: Fields) -> NodeReport:
         region=fields.text("region"),
         estimated_cycles=fields.whole("estimated_cycles", 0, MAX_WORK),
         macs=fields.whole("macs", 0, MAX_WORK),
+        costs=fields.objects("costs", _restore_cost),
+        reads=fields.texts("reads"),
+        writes=fields.texts("writes"),
+    )
+
+
+def _restore_cost(fields: Fields) -> ProcessorCost:
+    return ProcessorCost(fields.text("processor"), fields.whole("nanoseconds", 0, MAX_WORK))
+
+
+def _restore_partition(fields: Fields) -> PartitionReport | None:
+    found = fields.objects("partition", _restore_partition_report)
+    if len(found) > 1:
+        raise ArtifactError("the manifest has more than one partition")
+    return found[0] if found else None
+
+
+def _restore_partition_report(fields: Fields) -> PartitionReport:
+    return PartitionReport(
+        fields.text("host_profile"), fields.text("chosen"), fields.objects("candidates", _restore_candidate)
+    )
+
+
+def _restore_candidate(fields: Fields) -> PartitionCandidate:
+    return PartitionCandidate(
+        name=fields.text("name"),
+        host=fields.whole("host", 0, MAX_WORK),
+        accelerator=fields.whole("accelerator", 0, MAX_WORK),
+        transfers=fields.whole("transfers", 0, MAX_WORK),
+        launches=fields.whole("launches", 0, MAX_WORK),
     )

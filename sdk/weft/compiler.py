@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from weft.backends import DEFAULT_TARGET, Accelerator, EmittedRegion, RegionRequest, Target, backend, resolve_target
 from weft.frontend import Model, integerize, normalize
-from weft.ir import Graph, Operator, Recognition, recognize
-from weft.ir.macs import node_macs
-from weft.partition import HOST, Group, extract, group
-from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step, TensorSignature
+from weft.ir import Graph, recognize
+from weft.partition import HOST, Annotate, Group, Partition, choose, extract, resolve_pins
+from weft.partition.costs import DEFAULT_HOST, CostModel, HostProfile, host_profile
+from weft.partition.reports import node_reports, partition_report
+from weft_runtime.executable import Executable, HostGraph, Region, Step, TensorSignature
 
 __all__ = ["compile"]
 
 Progress = Callable[[str, float], None]
 NO_SHAPES: Mapping[str, int] = {}
+NO_PINS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ def compile(
     *,
     shapes: Mapping[str, int] = NO_SHAPES,
     calibration: str = "none",
+    host: str | HostProfile = DEFAULT_HOST,
+    pins: Mapping[str, str] = NO_PINS,
+    annotate: Annotate | None = None,
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
 
     `shapes` binds symbolic extents (the batch is 1 otherwise); `calibration` is recorded in the executable;
-    `progress(stage, fraction done)` is called from time to time.
+    `progress(stage, fraction done)` is called from time to time. What runs where is the cheapest partition for the
+    profile `host` (docs/partitioning.md). `pins` maps node names to "cpu", "accelerator" or a target's name;
+    `annotate(node)` may answer the same for any node of the integer graph; nodes of the model may carry it as metadata
+    "weft.pin".
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
@@ -51,30 +59,18 @@ def compile(
     progress("partition", 0.2)
     names = dict.fromkeys(each.processor.backend for each in accelerators)
     recognition = recognize(graph, [backend(name).patterns for name in names])
-    shares = _assign(recognition, accelerators)
-    placements = [each.place(graph, share) for each, share in zip(accelerators, shares, strict=True)]
-    groups = group(graph, placements)
+    names_of_targets = [each.processor.name for each in accelerators]
+    wishes = resolve_pins(graph, recognition, model.proto.graph, pins, annotate, names_of_targets)
+    profile = host if isinstance(host, HostProfile) else host_profile(host)
+    costs = CostModel(graph, profile, accelerators)
+    partition = choose(graph, recognition, costs, wishes)
+    groups = partition.chosen.groups
     progress("emit", 0.3)
     parts: list[_Part] = []
     for index, each in enumerate(groups):
         parts.append(_emit(graph, each, index, accelerators))
         progress("emit", 0.3 + 0.7 * (index + 1) / len(groups))
-    reasons = dict(recognition.refused)
-    for placement in placements:
-        reasons.update(placement.reasons)
-    nodes = _reports(graph, parts, reasons, accelerators)
-    return _package(model, normalized, parts, nodes, accelerators, calibration)
-
-
-def _assign(recognition: Recognition, accelerators: Sequence[Accelerator]) -> list[list[Operator]]:
-    """Each operator's accelerator: the one that computes it in the least time."""
-    shares: list[list[Operator]] = [[] for _ in accelerators]
-    for operator in recognition.operators:
-        able = [index for index, each in enumerate(accelerators) if each.refuse(operator) is None]
-        if len(able) > 1:
-            able.sort(key=lambda index: accelerators[index].processor.seconds(accelerators[index].cycles(operator)))
-        shares[able[0] if able else 0].append(operator)
-    return shares
+    return _package(model, normalized, partition, parts, costs, calibration)
 
 
 def _emit(graph: Graph, each: Group, index: int, accelerators: Sequence[Accelerator]) -> _Part:
@@ -87,8 +83,7 @@ def _emit(graph: Graph, each: Group, index: int, accelerators: Sequence[Accelera
 
 
 def _package(
-    model: Model, normalized: Model, parts: Sequence[_Part], nodes: tuple[NodeReport, ...],
-    accelerators: Sequence[Accelerator], calibration: str,
+    model: Model, normalized: Model, partition: Partition, parts: Sequence[_Part], costs: CostModel, calibration: str
 ) -> Executable:  # fmt: skip
     regions: list[Region] = []
     hosts: list[HostGraph] = []
@@ -100,12 +95,14 @@ def _package(
         elif part.region is not None:
             steps.append(Step("device", len(regions)))
             regions.append(_region(part, part.region, f"region_{len(regions)}"))
+    lowered = [(part.group, None if part.region is None else part.region.cycles_by_node) for part in parts]
+    nodes = node_reports(partition, lowered, costs)
     return Executable(
-        processors=tuple(each.processor for each in accelerators), regions=tuple(regions), host_graphs=tuple(hosts),
-        steps=tuple(steps), inputs=model.inputs, outputs=model.outputs, batch=_batch(normalized.inputs),
-        nodes=nodes, macs=sum(node.macs for node in nodes),
+        processors=tuple(each.processor for each in costs.accelerators), regions=tuple(regions),
+        host_graphs=tuple(hosts), steps=tuple(steps), inputs=model.inputs, outputs=model.outputs,
+        batch=_batch(normalized.inputs), nodes=nodes, macs=sum(node.macs for node in nodes),
         offloaded_macs=sum(node.macs for node in nodes if node.device != "host"),
-        inexact=_inexact(parts), calibration=calibration,
+        inexact=_inexact(parts), calibration=calibration, partition=partition_report(partition, costs),
     )  # fmt: skip
 
 
@@ -131,32 +128,3 @@ def _batch(bound: tuple[TensorSignature, ...]) -> int:
         if signature.shape and isinstance(signature.shape[0], int):
             return max(1, signature.shape[0])
     return 1
-
-
-def _reports(
-    graph: Graph, parts: Sequence[_Part], reasons: Mapping[str, str], accelerators: Sequence[Accelerator]
-) -> tuple[NodeReport, ...]:
-    """One report per node of the integer graph, in graph order."""
-    homes: dict[str, tuple[Operator, str, str, int]] = {}
-    regions = [part for part in parts if part.region is not None]
-    for index, part in enumerate(regions):
-        processor = accelerators[part.group.processor].processor.name
-        for operator in part.group.operators:
-            cycles = part.region.cycles_by_node.get(operator.name, 0) if part.region is not None else 0
-            homes.update(dict.fromkeys(operator.nodes, (operator, processor, f"region_{index}", cycles)))
-    kept = {node.name for part in parts for node in part.group.nodes}
-    default = accelerators[0].processor.name
-    reports = []
-    for node in graph.nodes:
-        macs, home = node_macs(graph, node), homes.get(node.name)
-        if home is None or node.name in kept:
-            absorbed = node.name not in kept
-            reason = reasons.get(node.name, "the host reads its result as well")
-            reason = "absorbed by its readers on the accelerator" if absorbed else reason
-            reports.append(NodeReport(node.name, node.op_type, default if absorbed else "host", reason, "", 0, macs))
-            continue
-        operator, processor, region, cycles = home
-        root = node.name == operator.name
-        reason = f"{type(operator).__name__} pattern" + ("" if root else f" of {operator.name}")
-        reports.append(NodeReport(node.name, node.op_type, processor, reason, region, cycles if root else 0, macs))
-    return tuple(reports)

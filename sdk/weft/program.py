@@ -10,12 +10,15 @@ from weft import compiler
 from weft.api.describe import summarize
 from weft.backends import DEFAULT_TARGET, Target
 from weft.frontend import Model
+from weft.partition import Annotate
+from weft.partition.costs import DEFAULT_HOST, HostProfile
 from weft_runtime import artifact
 from weft_runtime.executable import Executable, NodeReport
 
 __all__ = ["Program", "compile"]
 
 NO_SHAPES: Mapping[str, int] = {}
+NO_PINS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ def compile(
     *,
     shapes: Mapping[str, int] = NO_SHAPES,
     calibration: str = "none",
+    host: str | HostProfile = DEFAULT_HOST,
+    pins: Mapping[str, str] = NO_PINS,
+    annotate: Annotate | None = None,
 ) -> Program:
     """Compiles a quantized model for one accelerator or several; see `weft.compiler.compile`.
 
     Raises ModelError, CompileError or MachineError, BackendError.
     """
-    return Program(compiler.compile(model, target, shapes=shapes, calibration=calibration))
+    return Program(
+        compiler.compile(model, target, shapes=shapes, calibration=calibration, host=host, pins=pins, annotate=annotate)
+    )

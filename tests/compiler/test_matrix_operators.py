@@ -30,7 +30,7 @@ devices = st.sampled_from(("golden", "sim"))
 def inexact_operators_alone() -> Iterator[None]:
     """Alone, an operator that is exact on the host only would stay there; here it is what is tested."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(placement, "_needlessly_inexact", lambda operators: None)
+        patch.setattr(placement, "_needlessly_inexact", lambda operators, insisted: None)
         yield
 
 

@@ -32,10 +32,17 @@ def summarize(executable: Executable) -> dict[str, Any]:
 
 
 def explain(executable: Executable) -> dict[str, Any]:
-    """Where each node of the model runs, and why, as plain JSON values."""
+    """Where each node of the model runs, why, and what it would cost elsewhere; what each partition that was considered
+    would cost altogether (nanoseconds; None where no choice was made). Plain JSON values."""
+    report = executable.partition
+    partition = None
+    if report is not None:
+        candidates = [{**asdict(each), "total": each.total} for each in report.candidates]
+        partition = {"host_profile": report.host_profile, "chosen": report.chosen, "candidates": candidates}
     return {
         "target": executable.target,
         "calibration": executable.calibration,
+        "partition": partition,
         "nodes": [asdict(node) for node in executable.nodes],
     }
 

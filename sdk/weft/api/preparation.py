@@ -12,6 +12,8 @@ from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.compiler import compile as compile_model
 from weft.errors import ModelError
 from weft.frontend import Model, load
+from weft.partition import Annotate
+from weft.partition.costs import DEFAULT_HOST
 from weft.quantize import quantize, random_calibration
 from weft_runtime import artifact
 from weft_runtime.executable import Executable
@@ -26,12 +28,16 @@ Source = str | os.PathLike[str] | Model
 class PrepareOptions:
     """What a float model is calibrated with, in this order: `samples`, `inputs` (those it will run on), or
     random ones from `seed`. `shapes` binds symbolic extents of the model's inputs (the batch is 1 if not
-    given)."""
+    given). `host`, `pins` and `annotate` say what runs where, as for `weft.compile`
+    (None: DEFAULT_HOST)."""
 
     samples: Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] | None = None
     seed: int = 0
     shapes: Mapping[str, int] = field(default_factory=dict)
+    host: str | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+    annotate: Annotate | None = None
 
     def calibration(self, model: Model) -> tuple[str, Mapping[str, Any]]:
         """The kind of calibration, "file", "input" or "random", and its arrays."""
@@ -47,12 +53,13 @@ NO_OPTIONS = PrepareOptions()
 
 @dataclass(frozen=True)
 class Prepared:
-    """A quantized model, what it was calibrated with ("none" if it came quantized), and the extents to
-    bind."""
+    """A quantized model, what it was calibrated with ("none" if it came quantized), the extents to bind, and the
+    options that it was prepared with."""
 
     model: Model
     calibration: str
     shapes: Mapping[str, int]
+    options: PrepareOptions = NO_OPTIONS
 
 
 def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Progress = quiet) -> Prepared:
@@ -67,7 +74,7 @@ def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Prog
     if options.inputs is not None:
         check_inputs(options.inputs, model.inputs)  # before minutes go into compiling
     if model.is_quantized:
-        return Prepared(model, "none", options.shapes)
+        return Prepared(model, "none", options.shapes, options)
     progress("quantize", 0, 0)
     kind, arrays = options.calibration(model)
     quantized = quantize(
@@ -76,7 +83,7 @@ def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Prog
         shapes=options.shapes,
         progress=lambda done, total: progress("quantize", done, total),
     )
-    return Prepared(quantized, kind, {})  # quantizing has bound the extents
+    return Prepared(quantized, kind, {}, options)  # quantizing has bound the extents
 
 
 def build(prepared: Prepared, target: Target = DEFAULT_TARGET, progress: Progress = quiet) -> Executable:
@@ -86,6 +93,9 @@ def build(prepared: Prepared, target: Target = DEFAULT_TARGET, progress: Progres
         target,
         shapes=prepared.shapes,
         calibration=prepared.calibration,
+        host=prepared.options.host or DEFAULT_HOST,
+        pins=prepared.options.pins,
+        annotate=prepared.options.annotate,
         progress=lambda stage, fraction: progress(f"compile: {stage}", round(100 * fraction), 100),
     )
 

@@ -28,6 +28,7 @@ from weft_runtime.session import Session
 __all__ = ["OutputReport", "VerifyReport", "verify"]
 
 NO_SHAPES: Mapping[str, int] = {}
+NO_PINS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,22 @@ def verify(
     samples: int | None = None,
     calibration: Mapping[str, Any] | None = None,
     shapes: Mapping[str, int] = NO_SHAPES,
+    host: str | None = None,
+    pins: Mapping[str, str] = NO_PINS,
     seed: int = 0,
     progress: Progress = quiet,
 ) -> VerifyReport:
     """Compile a model, run it on a device, and compare every output with the reference.
 
     The first `samples` samples of `inputs` are used (all, if None), or as many seeded random ones (1, if
-    None). A float model is quantized first, as in `run`. A mismatch is in the report, not raised, and followed
-    to the inexact operators that explain it, if there are any. Raises WeftError.
+    None). `host` and `pins` say what runs where, as for `weft.compile`. A float model is quantized first, as in
+    `run`. A mismatch is in the report, not raised, and followed to the inexact operators that explain it, if there
+    are any. Raises WeftError.
     """
     start = time.perf_counter()
     accelerators = resolve_target(target)  # before minutes go into quantizing
-    prepared = prepare(source, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
+    prepared = prepare(source, options, progress)
     program = build(prepared, accelerators, progress)
     if inputs is None:
         arrays = random_arrays(program.inputs, program.batch, samples or 1, seed, shapes)

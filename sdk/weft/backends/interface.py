@@ -3,12 +3,13 @@ tensors, packaging, sessions, the CPU's part, profiles) is the same for all back
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from weft.ir import Graph, Operator
+from weft.ir import Graph, Operator, Tensor
 from weft.ir.recognize import Pattern
 from weft.partition.placement import Placement
 from weft_runtime.devices import Device
@@ -71,8 +72,14 @@ class Accelerator(ABC):
     def emit(self, request: RegionRequest) -> EmittedRegion:
         """The program of a region of operators that `place` left. Raises CompileError if that cannot be."""
 
-    def place(self, graph: Graph, operators: Sequence[Operator]) -> Placement:
-        """Of the operators that were assigned to it, those that it takes together, and why it leaves the others."""
+    def stored_bytes(self, tensor: Tensor) -> int:
+        """Bytes that a tensor takes in device memory, which is what crosses the bus."""
+        return math.prod(tensor.shape)
+
+    def place(self, graph: Graph, operators: Sequence[Operator], insisted: frozenset[str] = frozenset()) -> Placement:
+        """Of the operators that were assigned to it, those that it takes together, and why it leaves the others. It is
+        asked for several assignments before one is chosen. The user wants those named in `insisted` on it, also where
+        that does not pay."""
         refused = {operator.name: self.refuse(operator) for operator in operators}
         reasons = {
             node: reason

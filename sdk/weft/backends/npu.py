@@ -9,7 +9,9 @@ from pathlib import Path
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
 from weft.codegen.estimate import estimate_region
 from weft.codegen.region import lower_region
-from weft.ir import Graph, Operator
+from weft.codegen.storage import blocked_layout
+from weft.ir import Graph, Operator, Tensor
+from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
 from weft_runtime.backend import register_backend
 from weft_runtime.devices import Device
@@ -31,17 +33,20 @@ class NpuAccelerator(Accelerator):
     def __init__(self, machine: MachineConfig) -> None:
         self.machine = machine
         self.processor = npu_processor(machine)
+        self._cycles = OperatorCycles(machine)
 
     def refuse(self, operator: Operator) -> str | None:
         return capacity(operator, self.machine)
 
     def cycles(self, operator: Operator) -> int:
-        """Exact for the operator alone, from the simulator's timing-only mode."""
-        region = lower_region([operator], {operator.output.name}, self.machine)
-        return estimate_region(operator.name, region, self.machine).cycles
+        """Exact for the operator alone, from the simulator's timing-only mode; found once for a kind and shape."""
+        return self._cycles.cycles(operator)
 
-    def place(self, graph: Graph, operators: Sequence[Operator]) -> Placement:
-        return place(graph, operators, self.machine)
+    def stored_bytes(self, tensor: Tensor) -> int:
+        return blocked_layout(tensor.view, self.machine.lanes).nbytes
+
+    def place(self, graph: Graph, operators: Sequence[Operator], insisted: frozenset[str] = frozenset()) -> Placement:
+        return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
         region = lower_region(request.operators, set(request.outputs), self.machine)

@@ -37,11 +37,18 @@ def _lockstep(target: str = "weft-16", size: str = "224", stall_seed: str = "0")
     return run(target, size, stall_seed)
 
 
+def _partition(units: str = "10000", problems: str = "5", processors: str = "2") -> dict[str, Any]:
+    from weft.bench.partition import run
+
+    return run(units, problems, processors)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
         Benchmark("simulator", "speed of the simulator, and of the RTL, on the convolutions of ResNet-18", _simulator),
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
+        Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }
 """Every benchmark by its name."""

@@ -13,11 +13,14 @@ from rich.table import Table
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
     CalibrationOption,
+    HostOption,
     JsonOption,
     ModelArgument,
+    PinOption,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -30,6 +33,8 @@ def compile_command(
     target: TargetOption = None,
     calibration: CalibrationOption = None,
     shape: ShapeOption = None,
+    pin: PinOption = None,
+    host: HostOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -46,8 +51,9 @@ def compile_command(
     start = time.perf_counter()
     accelerators = resolve_target(target or DEFAULT_TARGET)
     samples = None if calibration is None else load_arrays(calibration)
+    options = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin))
     with Stages() as stages:
-        prepared = prepare(model, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
+        prepared = prepare(model, options, stages)
         executable = build(prepared, accelerators, stages)
         save(executable, output)
     data = {**summarize(executable), "output": str(output), "seconds": time.perf_counter() - start}

@@ -1,9 +1,11 @@
-"""`weft explain`: where each node runs, and why."""
+"""`weft explain`: where each node runs, and why, and what it would have cost elsewhere."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -11,11 +13,14 @@ from rich.table import Table
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
     CalibrationOption,
+    HostOption,
     JsonOption,
+    PinOption,
     ProgramArgument,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -27,20 +32,29 @@ def explain_command(
     target: TargetOption = None,
     calibration: CalibrationOption = None,
     shape: ShapeOption = None,
+    pin: PinOption = None,
+    host: HostOption = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of what runs where.")
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Say for each node of a model where it runs and why.
+    """Say for each node of a model where it runs and why, and what it would cost elsewhere.
 
-    Example: weft explain resnet8.onnx --target weft-8
+    Example: weft explain resnet8.onnx --target weft-8 --picture resnet8.svg
     """
     from weft.api.arrays import load_arrays
     from weft.api.describe import explain
     from weft.api.preparation import PrepareOptions, open_program
+    from weft.report import write_picture
 
     samples = None if calibration is None else load_arrays(calibration)
+    options = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin))
     with Stages() as stages:
-        executable = open_program(program, target, PrepareOptions(samples, seed=seed, shapes=shapes_of(shape)), stages)
+        executable = open_program(program, target, options, stages)
+        if picture is not None:
+            write_picture(executable, picture, program.name)
     data = explain(executable)
     answer(data, json, lambda console: _render(console, data))
 
@@ -50,8 +64,27 @@ def _render(console: Console, data: dict[str, Any]) -> None:
     for column in ("node", "operator", "runs on", "region"):
         table.add_column(column, overflow="fold")
     table.add_column("estimated cycles", justify="right")
+    table.add_column("µs by processor", overflow="fold")
     table.add_column("why", overflow="fold")
     for node in data["nodes"]:
         cycles = f"{node['estimated_cycles']:,}" if node["device"] != "host" else ""
-        table.add_row(*map(escape, (node["name"], node["op"], node["device"], node["region"], cycles, node["reason"])))
+        costs = ", ".join(f"{each['processor']} {each['nanoseconds'] / 1000:,.1f}" for each in node["costs"])
+        row = (node["name"], node["op"], node["device"], node["region"], cycles, costs, node["reason"])
+        table.add_row(*map(escape, row))
     console.print(table)
+    if data["partition"] is not None:
+        console.print()
+        console.print(_candidates(data["partition"]))
+
+
+def _candidates(partition: dict[str, Any]) -> Table:
+    title = f"estimates in µs, host {partition['host_profile']}"
+    table = Table(title=escape(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("partition")
+    for column in ("host", "accelerator", "transfers", "launches", "total"):
+        table.add_column(column, justify="right")
+    for each in partition["candidates"]:
+        figures = (each[key] for key in ("host", "accelerator", "transfers", "launches", "total"))
+        chosen = " (chosen)" if each["name"] == partition["chosen"] else ""
+        table.add_row(escape(each["name"]) + chosen, *(f"{figure / 1000:,.1f}" for figure in figures))
+    return table

@@ -12,13 +12,16 @@ from weft_sim.machine import PRESETS
 __all__ = [
     "CalibrationOption",
     "DeviceOption",
+    "HostOption",
     "InputOption",
     "JsonOption",
     "ModelArgument",
+    "PinOption",
     "ProgramArgument",
     "SeedOption",
     "ShapeOption",
     "TargetOption",
+    "pins_of",
     "shapes_of",
 ]
 
@@ -51,6 +54,30 @@ def _shapes(values: list[str] | None) -> list[str] | None:
         if not (name and separator and size.isascii() and size.isdigit() and int(size) > 0):
             raise typer.BadParameter(f"{value!r} is not NAME=SIZE with a size of at least 1")
     return values
+
+
+def _pins(values: list[str] | None) -> list[str] | None:
+    for value in values or []:
+        name, separator, processor = value.rpartition("=")
+        if not (name and separator and processor):
+            raise typer.BadParameter(f"{value!r} is not NODE=PROCESSOR, such as conv1=cpu")
+    return values
+
+
+def pins_of(values: list[str] | None) -> dict[str, str]:
+    """The processors by node name that `PinOption` gave; the last one for a node counts."""
+    pairs = (value.rpartition("=") for value in values or [])
+    return {name: processor for name, _, processor in pairs}
+
+
+def _known_host(value: str | None) -> str | None:
+    if value is None or value.endswith(".toml"):
+        return value
+    from weft.partition.costs import profile_names  # its imports take half a second, which --help need not wait for
+
+    if value not in profile_names():
+        raise typer.BadParameter(f"unknown host {value!r}; known: {', '.join(profile_names())}, or a FILE.toml")
+    return value
 
 
 def shapes_of(values: list[str] | None) -> dict[str, int]:
@@ -89,6 +116,23 @@ ShapeOption = Annotated[
         metavar="NAME=SIZE",
         callback=_shapes,
         help="Size of a symbolic extent of the inputs; repeatable.",
+    ),
+]
+PinOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin",
+        metavar="NODE=PROCESSOR",
+        callback=_pins,
+        help="Run a node on cpu, accelerator, or a target by name; repeatable.",
+    ),
+]
+HostOption = Annotated[
+    str | None,
+    typer.Option(
+        "--host",
+        callback=_known_host,
+        help="The CPU that the choice reckons with: cortex-a53 (default), cortex-a72, x86-server or a FILE.toml.",
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of random inputs and random calibration.")]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -13,15 +16,34 @@ from weft.cli.options import JsonOption
 __all__ = ["targets_command"]
 
 
-def targets_command(json: JsonOption = False) -> None:
+def targets_command(
+    calibrate_host: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Measure this machine's CPU instead and write a profile for --host."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """List the accelerators that `--target` knows: Weft's own, and those of installed backends.
 
     Example: weft targets --json
     """
+    from weft.api.host_calibration import calibrate_host as calibrate
     from weft.api.targets import list_targets
+
+    if calibrate_host is not None:
+        profile = dataclasses.asdict(calibrate(calibrate_host))
+        answer({"host": profile, "output": str(calibrate_host)}, json, lambda console: _render_host(console, profile))
+        return
 
     found = list_targets()
     answer({"targets": found}, json, lambda console: _render(console, found))
+
+
+def _render_host(console: Console, profile: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for key, value in profile.items():
+        table.add_row(key.replace("_", " "), f"{value:,.4g}" if isinstance(value, float) else str(value))
+    console.print(table)
 
 
 def _render(console: Console, found: list[dict[str, Any]]) -> None:

@@ -13,12 +13,15 @@ from weft.cli.console import Stages, answer, note
 from weft.cli.options import (
     CalibrationOption,
     DeviceOption,
+    HostOption,
     InputOption,
     JsonOption,
     ModelArgument,
+    PinOption,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -39,6 +42,8 @@ def verify_command(
     inputs: InputOption = None,
     calibration: CalibrationOption = None,
     shape: ShapeOption = None,
+    pin: PinOption = None,
+    host: HostOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -62,6 +67,8 @@ def verify_command(
             samples=samples,
             calibration=calibrating,
             shapes=shapes_of(shape),
+            host=host,
+            pins=pins_of(pin),
             seed=seed,
             progress=stages,
         )

@@ -51,8 +51,9 @@ def copied_view(view: Operator, operators: Sequence[Operator], config: MachineCo
     return copied if refused_movement(copied, config) is None else None
 
 
-def lonely_movement(operators: Sequence[Operator]) -> tuple[Operator, str] | None:
-    """The first movement that does not lie between operators that compute: alone it would only add transfers."""
+def lonely_movement(operators: Sequence[Operator], insisted: frozenset[str]) -> tuple[Operator, str] | None:
+    """The first movement that does not lie between operators that compute: alone it would only add transfers.
+    Those whose names are in `insisted` may."""
     roots: dict[str, str] = {}
     for operator in operators:
         if isinstance(operator, View):
@@ -62,7 +63,7 @@ def lonely_movement(operators: Sequence[Operator]) -> tuple[Operator, str] | Non
     made = {operator.output.name for operator in computing}
     read = {roots.get(tensor.name, tensor.name) for operator in computing for tensor in operator.inputs}
     for operator in operators:
-        if not isinstance(operator, Movement):
+        if not isinstance(operator, Movement) or operator.name in insisted:
             continue
         if not any(roots.get(tensor.name, tensor.name) in made for tensor in operator.inputs):
             return operator, "it moves what the host has: in front of the accelerator that is the host's"

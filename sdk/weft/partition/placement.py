@@ -24,6 +24,7 @@ from weft_sim.machine import MachineConfig
 
 __all__ = ["Placement", "capacity", "place"]
 
+NO_NAMES: frozenset[str] = frozenset()
 ViewShape = tuple[int, int, int, int]
 
 
@@ -35,8 +36,13 @@ class Placement:
     reasons: Mapping[str, str]
 
 
-def place(graph: Graph, given: Sequence[Operator], config: MachineConfig) -> Placement:
-    """Takes every operator that fits the machine, except views that nothing on the accelerator can follow."""
+def place(
+    graph: Graph, given: Sequence[Operator], config: MachineConfig, insisted: frozenset[str] = NO_NAMES
+) -> Placement:
+    """Takes every operator that fits the machine, except views that nothing on the accelerator can follow.
+
+    `insisted` names those to take wherever that is possible, also where it does not pay.
+    """
     reasons: dict[str, str] = {}
     taken: dict[str, Operator] = {}
     operators = given
@@ -56,7 +62,9 @@ def place(graph: Graph, given: Sequence[Operator], config: MachineConfig) -> Pla
     while True:
         operators = list(taken.values())
         refused = (
-            _refused_view(graph, operators, config) or lonely_movement(operators) or _needlessly_inexact(operators)
+            _refused_view(graph, operators, config)
+            or lonely_movement(operators, insisted)
+            or _needlessly_inexact(operators, insisted)
         )
         if refused is None:
             return Placement(tuple(taken.values()), reasons)
@@ -69,11 +77,12 @@ def place(graph: Graph, given: Sequence[Operator], config: MachineConfig) -> Pla
         reasons.update(dict.fromkeys(operator.nodes, reason))
 
 
-def _needlessly_inexact(operators: Sequence[Operator]) -> tuple[Operator, str] | None:
+def _needlessly_inexact(operators: Sequence[Operator], insisted: frozenset[str]) -> tuple[Operator, str] | None:
     """The first operator without products, and with a bound instead of a proof, whose result only the host reads."""
     read = {tensor.name for operator in operators for tensor in operator.inputs}
     for operator in operators:
-        if operator.inexact and operator.macs == 0 and operator.output.name not in read:
+        unread = operator.output.name not in read and operator.name not in insisted
+        if operator.inexact and operator.macs == 0 and unread:
             return operator, "the host computes it exactly, and nothing on the accelerator reads it"
     return None
 

@@ -12,7 +12,7 @@ from weft.ir import Graph, Operator
 from weft.ir.graph import captured_names
 from weft.partition.placement import Placement
 
-__all__ = ["HOST", "Group", "group"]
+__all__ = ["HOST", "Group", "Member", "group", "members_of"]
 
 HOST = -1
 """The host's place among the processors' indices."""
@@ -31,8 +31,8 @@ class Group:
 
 
 @dataclass
-class _Unit:
-    """An operator, or one host node: what the grouping moves as one."""
+class Member:
+    """An operator, or one host node: what the grouping moves as one, with the values that it reads and writes."""
 
     processor: int
     operator: Operator | None
@@ -48,10 +48,10 @@ def group(graph: Graph, placements: Sequence[Placement]) -> list[Group]:
     processor and one level make a group: a path that leaves a group crosses to another processor, so its level grows
     and it can never come back. Nodes that nothing needs (dequantizations absorbed by operators) are left out.
     """
-    units = _needed(graph, _units(graph, placements))
+    units = members_of(graph, placements)
     producer = {name: unit for unit in units for name in unit.writes}
     levels: dict[int, int] = {}
-    members: dict[tuple[int, int], list[_Unit]] = defaultdict(list)
+    members: dict[tuple[int, int], list[Member]] = defaultdict(list)
     for unit in units:
         level = 0
         for name in unit.reads:
@@ -63,7 +63,12 @@ def group(graph: Graph, placements: Sequence[Placement]) -> list[Group]:
     return [_border(graph, members[key], units) for key in sorted(members)]
 
 
-def _units(graph: Graph, placements: Sequence[Placement]) -> list[_Unit]:
+def members_of(graph: Graph, placements: Sequence[Placement]) -> list[Member]:
+    """The operators and host nodes that the model's outputs need, in topological order."""
+    return _needed(graph, _units(graph, placements))
+
+
+def _units(graph: Graph, placements: Sequence[Placement]) -> list[Member]:
     """All units in topological order (an operator stands where its last node is).
 
     Nodes inside operators are host units too, for those who read an inner value; the others are not needed.
@@ -72,23 +77,23 @@ def _units(graph: Graph, placements: Sequence[Placement]) -> list[_Unit]:
     for processor, placement in enumerate(placements):
         for operator in placement.operators:
             last[operator.nodes[-1]].append((processor, operator))
-    units: list[_Unit] = []
+    units: list[Member] = []
     for node in graph.nodes:
         made = [
-            _Unit(processor, each, None, [tensor.name for tensor in each.inputs], [each.output.name])
+            Member(processor, each, None, [tensor.name for tensor in each.inputs], [each.output.name])
             for processor, each in last[node.name]
         ]
         reads = [name for name in (*node.input, *captured_names(node)) if name]
         rest = [name for name in node.output if name and all(name not in unit.writes for unit in made)]
         units += made
         if rest:
-            units.append(_Unit(HOST, None, node, reads, rest))
+            units.append(Member(HOST, None, node, reads, rest))
     return units
 
 
-def _needed(graph: Graph, units: list[_Unit]) -> list[_Unit]:
+def _needed(graph: Graph, units: list[Member]) -> list[Member]:
     needed = set(graph.output_names)
-    kept: list[_Unit] = []
+    kept: list[Member] = []
     for unit in reversed(units):
         if needed.intersection(unit.writes):
             needed.update(unit.reads)
@@ -96,7 +101,7 @@ def _needed(graph: Graph, units: list[_Unit]) -> list[_Unit]:
     return kept[::-1]
 
 
-def _border(graph: Graph, members: list[_Unit], units: list[_Unit]) -> Group:
+def _border(graph: Graph, members: list[Member], units: list[Member]) -> Group:
     inside = {id(unit) for unit in members}
     written = {name for unit in members for name in unit.writes}
     read_outside = {name for unit in units if id(unit) not in inside for name in unit.reads}

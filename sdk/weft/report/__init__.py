@@ -1,10 +1,20 @@
-"""Reports about runs: Chrome traces, terminal timelines, HTML pages."""
+"""Reports about runs: Chrome traces, terminal timelines, HTML pages; pictures of partitions."""
 
 from __future__ import annotations
 
 from weft.report.errors import ReportError
 from weft.report.html import render_html, write_html
+from weft.report.picture import render_picture, write_picture
 from weft.report.timeline import render_timeline
 from weft.report.trace import trace_events, write_trace
 
-__all__ = ["ReportError", "render_html", "render_timeline", "trace_events", "write_html", "write_trace"]
+__all__ = [
+    "ReportError",
+    "render_html",
+    "render_picture",
+    "render_timeline",
+    "trace_events",
+    "write_html",
+    "write_picture",
+    "write_trace",
+]

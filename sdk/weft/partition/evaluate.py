@@ -1,0 +1,42 @@
+"""What a partition costs with the regions it really has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft.partition.costs import CostModel
+from weft.partition.regions import Group
+
+__all__ = ["PartitionCost", "partition_cost"]
+
+
+@dataclass(frozen=True)
+class PartitionCost:
+    """Nanoseconds of one inference: nodes on the host, operators on accelerators, tensors over the border of each
+    region, launches."""
+
+    host: int
+    accelerator: int
+    transfers: int
+    launches: int
+
+    @property
+    def total(self) -> int:
+        """All together: one thing runs after the other."""
+        return self.host + self.accelerator + self.transfers + self.launches
+
+
+def partition_cost(groups: Sequence[Group], costs: CostModel) -> PartitionCost:
+    """The cost of these steps. Every region is one launch and takes and gives its own tensors, as the runtime does."""
+    host = accelerator = transfers = launches = 0
+    for group in groups:
+        host += sum(costs.on_host(node) for node in group.nodes)
+        if not group.operators:
+            continue
+        accelerator += sum(costs.on_accelerator(operator, group.processor) for operator in group.operators)
+        launches += costs.launch
+        tensors = {each.name: each for operator in group.operators for each in (*operator.inputs, operator.output)}
+        crossing = (*group.inputs, *group.outputs)
+        transfers += sum(costs.transfer(tensors[name], group.processor) for name in crossing)
+    return PartitionCost(host, accelerator, transfers, launches)
