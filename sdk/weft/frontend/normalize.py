@@ -18,6 +18,7 @@ from weft.frontend.passes.protocol import Pass
 from weft.frontend.passes.remove_identities import RemoveIdentities
 from weft.frontend.passes.sum_to_add import SumToAdd
 from weft.frontend.passes.unique_names import UniqueNames
+from weft.frontend.passes.unroll_recurrent import UnrollRecurrent
 from weft.frontend.passes.upgrade_opset import UpgradeOpset
 
 NO_SHAPES: Mapping[str, int] = {}
@@ -37,6 +38,7 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         SumToAdd(),
         RemoveIdentities(),
         FoldConstants(),
+        UnrollRecurrent(),
         RemoveIdentities(),
         FoldBatchNorm(),
         FoldChannelScale(),

@@ -1,4 +1,4 @@
-"""Which nodes of the loaded model a node was made of."""
+"""What a node carries through the passes: which nodes of the loaded model it was made of, and why it stays on the host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import onnx
 
 ORIGINS_KEY = "weft.nodes"
+REASON_KEY = "weft.reason"
 SEPARATOR = ";;"
 
 
@@ -21,8 +22,25 @@ def origins(node: onnx.NodeProto) -> tuple[str, ...]:
 def record(node: onnx.NodeProto, sources: Iterable[onnx.NodeProto]) -> None:
     """Writes into `node` that it stands for all of `sources`, in this order, each original once."""
     names = dict.fromkeys(name for source in sources for name in origins(source))
-    entries = [(entry.key, entry.value) for entry in node.metadata_props if entry.key != ORIGINS_KEY]
+    _set(node, ORIGINS_KEY, SEPARATOR.join(names))
+
+
+def give_reason(node: onnx.NodeProto, reason: str) -> None:
+    """Writes into `node` why it stays on the host."""
+    _set(node, REASON_KEY, reason)
+
+
+def reason(node: onnx.NodeProto) -> str:
+    """Why a pass left the node to the host; empty where none said so."""
+    for entry in node.metadata_props:
+        if entry.key == REASON_KEY and isinstance(entry.value, str):
+            return entry.value
+    return ""
+
+
+def _set(node: onnx.NodeProto, name: str, text: str) -> None:
+    entries = [(entry.key, entry.value) for entry in node.metadata_props if entry.key != name]
     kept = [(key, value) for key, value in entries if isinstance(key, str) and isinstance(value, str)]
     del node.metadata_props[:]
-    for key, value in (*kept, (ORIGINS_KEY, SEPARATOR.join(names))):
+    for key, value in (*kept, (name, text)):
         node.metadata_props.add(key=key, value=value)
