@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from weft.backends import DEFAULT_TARGET, Accelerator, EmittedRegion, RegionRequest, Target, backend, resolve_target
 from weft.frontend import Model, integerize, normalize
+from weft.frontend.origins import reason as given_reason
 from weft.ir import Graph, Operator, Recognition, recognize
 from weft.ir.macs import node_macs
 from weft.partition import HOST, Group, extract, group
@@ -151,7 +152,7 @@ def _reports(
         macs, home = node_macs(graph, node), homes.get(node.name)
         if home is None or node.name in kept:
             absorbed = node.name not in kept
-            reason = reasons.get(node.name, "the host reads its result as well")
+            reason = given_reason(node) or reasons.get(node.name, "the host reads its result as well")
             reason = "absorbed by its readers on the accelerator" if absorbed else reason
             reports.append(NodeReport(node.name, node.op_type, default if absorbed else "host", reason, "", 0, macs))
             continue
