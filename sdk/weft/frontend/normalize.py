@@ -12,6 +12,7 @@ from weft.frontend.passes.fold_bias_add import FoldBiasAdd
 from weft.frontend.passes.fold_channel_scale import FoldChannelScale
 from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.infer_shapes import InferShapes
+from weft.frontend.passes.inline_conditions import InlineConditions
 from weft.frontend.passes.inline_functions import InlineFunctions
 from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.protocol import Pass
@@ -31,6 +32,7 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         InlineFunctions(),
         UniqueNames(),
         LiftConstants(),
+        InlineConditions(),
         UpgradeOpset(),
         LiftConstants(),
         UniqueNames(),
