@@ -21,7 +21,7 @@ class UnrollRecurrent:
     stays one node gets the reason written into it, for `weft explain`.
     """
 
-    nodes: int = 8192
+    nodes: int = 4096
     name: str = "unroll-recurrent"
 
     def run(self, model: Model) -> Model:
