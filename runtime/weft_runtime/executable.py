@@ -185,8 +185,8 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class Executable:
-    """A compiled model. `batch` is the leading extent it was compiled for; `inexact` holds "node: bound"
-    lines; `calibration` is "file", "input", "random" or "none"."""
+    """A compiled model. `batch` is the leading extent it was compiled for, `extents` the values of all symbolic ones
+    by name; `inexact` holds "node: bound" lines; `calibration` is "file", "input", "random" or "none"."""
 
     processors: tuple[Processor, ...]
     regions: tuple[Region, ...]
@@ -200,6 +200,7 @@ class Executable:
     offloaded_macs: int
     inexact: tuple[str, ...]
     calibration: str
+    extents: tuple[tuple[str, int], ...] = ()
 
     @property
     def target(self) -> str:

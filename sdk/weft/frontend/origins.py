@@ -1,4 +1,4 @@
-"""What a node carries through the passes: which nodes of the loaded model it was made of, and why it stays on the host."""
+"""What a node carries through the passes: the original nodes it was made of, and why it stays on the host."""
 
 from __future__ import annotations
 

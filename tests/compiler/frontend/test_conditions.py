@@ -54,7 +54,8 @@ def test_questions_about_the_shape_are_answered_at_compile_time(make_model, shap
 def test_a_branch_may_give_the_graphs_output(make_model):
     chosen = helper.make_node(
         "If", ["yes"], ["y"],
-        then_branch=branch([helper.make_node("Identity", ["x"], ["i"])], "i"), else_branch=branch([helper.make_node("Neg", ["x"], ["n"])], "n"),
+        then_branch=branch([helper.make_node("Identity", ["x"], ["i"])], "i"),
+        else_branch=branch([helper.make_node("Neg", ["x"], ["n"])], "n"),
     )  # fmt: skip
     proto = make_model([chosen], {"x": (FLOAT, (2,))}, ["y"], {"yes": np.array(True)})
     proto.graph.output[0].type.CopyFrom(proto.graph.input[0].type)

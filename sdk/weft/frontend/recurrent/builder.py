@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -93,16 +94,14 @@ class Builder:
         """Gives a tensor the name `target`."""
         self._node_of("Identity", [value], [target])
 
-    def _add(
-        self, kind: str, inputs: list[str], shapes: Sequence[Sequence[int]], **attributes: float | int
-    ) -> list[str]:
+    def _add(self, kind: str, inputs: list[str], shapes: Sequence[Sequence[int]], **attributes: Any) -> list[str]:
         outputs = [self.graph.fresh(f"{self._base}_{kind}_output") for _ in shapes]
         self._node_of(kind, inputs, outputs, **attributes)
         for output, shape in zip(outputs, shapes, strict=True):
             self.graph.set_type(output, FLOAT, shape)
         return outputs
 
-    def _node_of(self, kind: str, inputs: list[str], outputs: list[str], **attributes: float | int) -> None:
+    def _node_of(self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
         name = self.graph.fresh_node_name(f"{self._base}_{kind}")
         node = helper.make_node(kind, inputs, outputs, name=name, **attributes)
         record(node, [self._node])

@@ -34,8 +34,7 @@ class _Answer:
 
 def cost(recurrence: Recurrence) -> int:
     """About how many nodes the unrolled form has."""
-    groups = {length: None for length in recurrence.lengths}
-    return NODES[recurrence.kind] * len(recurrence.directions) * sum(groups)
+    return NODES[recurrence.kind] * len(recurrence.directions) * sum(set(recurrence.lengths))
 
 
 def unroll(graph: Graph, recurrence: Recurrence) -> None:
