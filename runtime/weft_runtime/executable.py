@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from weft_runtime.errors import LayoutError
@@ -206,3 +206,13 @@ class Executable:
     def target(self) -> str:
         """The processors' names, joined by commas: what it was compiled for."""
         return ",".join(processor.name for processor in self.processors)
+
+    @property
+    def bound_inputs(self) -> tuple[TensorSignature, ...]:
+        """The inputs with the extents that it was compiled for in place of their symbols."""
+        values = dict(self.extents)
+
+        def bound(extent: int | str) -> int | str:
+            return values.get(extent, extent) if isinstance(extent, str) else extent
+
+        return tuple(replace(each, shape=tuple(map(bound, each.shape))) for each in self.inputs)

@@ -113,13 +113,13 @@ class PlacedExecutable:
         """Outputs by name and what they cost, from inputs that `check_inputs` accepted; sample after sample."""
         start = time.perf_counter()
         executable = self.executable
-        samples = samples_of(arrays, executable.inputs, executable.batch)
+        samples = samples_of(arrays, executable.bound_inputs, executable.batch)
         costs = _Costs()
         for step in self._steps:
             if isinstance(step, _HostStep):
                 step.seconds = 0.0
         results = []
-        for part in split_samples(arrays, executable.inputs, executable.batch):
+        for part in split_samples(arrays, executable.bound_inputs, executable.batch):
             results.append(self._run_sample(part, costs))
             progress(len(results), samples)
         outputs = {
