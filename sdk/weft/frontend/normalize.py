@@ -17,6 +17,7 @@ from weft.frontend.passes.inline_functions import InlineFunctions
 from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.protocol import Pass
 from weft.frontend.passes.remove_identities import RemoveIdentities
+from weft.frontend.passes.sink_bias import SinkBias
 from weft.frontend.passes.sum_to_add import SumToAdd
 from weft.frontend.passes.unique_names import UniqueNames
 from weft.frontend.passes.unroll_recurrent import UnrollRecurrent
@@ -44,6 +45,7 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         RemoveIdentities(),
         FoldBatchNorm(),
         FoldChannelScale(),
+        SinkBias(),
         FoldBiasAdd(),
         ExplicitPads(),
         InferShapes(),

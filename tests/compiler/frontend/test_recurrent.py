@@ -192,3 +192,9 @@ def test_shapes_that_break_the_rules_are_left_to_onnx_runtime():
             tensor.CopyFrom(numpy_helper.from_array(np.zeros((1, 7), np.float32), "B"))
     (node,) = normalize(load(proto)).proto.graph.node
     assert isinstance(node, onnx.NodeProto) and "biases" in reason(node)
+
+
+def test_excluding_the_operator_keeps_its_steps_float():
+    proto, feed = recurrent("GRU", 2, 1, 3, 4)
+    quantized = weft.quantize(proto, feed, exclude=["cell"])
+    assert "QuantizeLinear" not in kinds(quantized)
