@@ -7,32 +7,52 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
+from weft.errors import ModelError
 from weft.frontend.graph import Graph, is_standard
 from weft.frontend.model import Model
 from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.lift_constants import LiftConstants
+from weft.frontend.passes.remove_identities import RemoveIdentities
+from weft.frontend.session import reference_session
 from weft.frontend.topology import all_nodes, subgraphs
 
 
 @dataclass(frozen=True)
 class InlineConditions:
     """Folds constants and puts the taken branch in the place of each If whose condition became one, until none is
-    left (exporters ask for ranks and extents this way). Any other If stays whole, for the host."""
+    left (exporters ask for ranks and extents this way). Any other If stays whole, for the host.
+
+    A branch's tensors get shapes only once it stands in the graph, and ONNX Runtime is stricter about shapes that it
+    knows; where it refuses the result, the model stays as it is.
+    """
 
     name: str = "inline-conditions"
 
     def run(self, model: Model) -> Model:
-        # Each round takes one level of at least one If away, so there are never more rounds than Ifs.
-        for _ in [node for node in all_nodes(model.proto.graph) if is_standard(node, "If")]:
-            model = FoldConstants().run(LiftConstants().run(model))
-            graph = Graph(model)
-            known = [node for node in graph.nodes if is_standard(node, "If") and _branch(graph, node) is not None]
-            if not known:
-                break
-            for node in known:
-                _inline(graph, node)
-            model = graph.finish()
-        return model
+        inlined = _inlined(model)
+        if inlined is model:
+            return model
+        settled = FoldConstants().run(RemoveIdentities().run(inlined))
+        try:
+            reference_session(settled)
+        except ModelError:
+            return model
+        return settled
+
+
+def _inlined(model: Model) -> Model:
+    current = result = model
+    # Each round takes one level of at least one If away, so there are never more rounds than Ifs.
+    for _ in [node for node in all_nodes(model.proto.graph) if is_standard(node, "If")]:
+        current = FoldConstants().run(LiftConstants().run(current))
+        graph = Graph(current)
+        known = [node for node in graph.nodes if is_standard(node, "If") and _branch(graph, node) is not None]
+        if not known:
+            break
+        for node in known:
+            _inline(graph, node)
+        current = result = graph.finish()
+    return result
 
 
 def _branch(graph: Graph, node: onnx.NodeProto) -> onnx.GraphProto | None:
