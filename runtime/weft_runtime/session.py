@@ -44,8 +44,8 @@ class Session:
     different extents (an ExecutableSource). `device` is a kind of device by name, or what opens devices, for every
     processor; processors whose backend has no device of that name run on their default one (at least one must have
     it). Opening loads the CPU parts of the first variant, plans device memory and writes programs and constants once;
-    further variants follow when inputs first ask for them. Raises ArtifactError, ExecutableError, HostError or DeviceUnavailableError. A
-    session belongs to one thread at a time.
+    further variants follow when inputs first ask for them. Raises ArtifactError, ExecutableError, HostError or
+    DeviceUnavailableError. A session belongs to one thread at a time.
     """
 
     def __init__(
