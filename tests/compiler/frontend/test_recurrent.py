@@ -147,6 +147,16 @@ def test_constant_zero_states_cost_no_product():
     assert len(products) == 1
 
 
+@pytest.mark.parametrize("shape", [[3, 2**31, 4], [2**40, 2, 4]])
+def test_extents_of_untrusted_files_cost_no_memory(shape):
+    proto, _ = recurrent("LSTM", 3, 2, 4, 4)
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", FLOAT, shape))
+    for value, extents in zip(proto.graph.output, ([shape[0], 1, shape[1], 4], *[[1, shape[1], 4]] * 2), strict=True):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, FLOAT, extents))
+    (node,) = normalize(load(proto)).proto.graph.node
+    assert "larger than 65536" in reason(node) or "more than 4,096" in reason(node)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -14,13 +14,15 @@ from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.remove_identities import RemoveIdentities
 from weft.frontend.session import reference_session
-from weft.frontend.topology import all_nodes, subgraphs
+from weft.frontend.topology import subgraphs
+
+ROUNDS = 32
 
 
 @dataclass(frozen=True)
 class InlineConditions:
     """Folds constants and puts the taken branch in the place of each If whose condition became one, until none is
-    left (exporters ask for ranks and extents this way). Any other If stays whole, for the host.
+    left, 32 times at most (exporters ask for ranks and extents this way). Any other If stays whole, for the host.
 
     A branch's tensors get shapes only once it stands in the graph, and ONNX Runtime is stricter about shapes that it
     knows; where it refuses the result, the model stays as it is.
@@ -42,8 +44,8 @@ class InlineConditions:
 
 def _inlined(model: Model) -> Model:
     current = result = model
-    # Each round takes one level of at least one If away, so there are never more rounds than Ifs.
-    for _ in [node for node in all_nodes(model.proto.graph) if is_standard(node, "If")]:
+    # A round takes one level of nesting away; what lies deeper stays whole.
+    for _ in range(ROUNDS if any(is_standard(node, "If") for node in model.proto.graph.node) else 0):
         current = FoldConstants().run(LiftConstants().run(current))
         graph = Graph(current)
         known = [node for node in graph.nodes if is_standard(node, "If") and _branch(graph, node) is not None]

@@ -12,6 +12,7 @@ from weft.frontend.recurrent.activations import Activation, read_activations
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+MAX_BATCH = 1 << 16
 REVERSED = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
@@ -70,6 +71,8 @@ def read_recurrence(graph: Graph, node: onnx.NodeProto) -> Recurrence:
     steps, batch, inputs = shape
     if min(shape) < 1:
         raise Unsupported("it has no element")
+    if batch > MAX_BATCH:
+        raise Unsupported(f"its batch of {batch} is larger than {MAX_BATCH}")
     gates, reversals = GATES[node.op_type], REVERSED.get(text(node, "direction", "forward"))
     if reversals is None:
         raise Unsupported("its direction is unknown")
