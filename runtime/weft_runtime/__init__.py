@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft_runtime.artifact import is_artifact, load, save
+from weft_runtime.artifact import is_artifact, load, load_variants, save
 from weft_runtime.backend import DeviceBackend, register_backend
 from weft_runtime.devices import (
     Device,
@@ -46,6 +46,7 @@ from weft_runtime.npu import machine_of, npu_processor
 from weft_runtime.profile import NodeProfile, Profile, RegionProfile
 from weft_runtime.session import Session
 from weft_runtime.validate import validate
+from weft_runtime.variants import ExecutableSource, Variants
 
 __all__ = [
     "REGISTER_CONSTANTS",
@@ -60,6 +61,7 @@ __all__ = [
     "DeviceUnavailableError",
     "Executable",
     "ExecutableError",
+    "ExecutableSource",
     "GoldenDevice",
     "HostError",
     "HostGraph",
@@ -81,9 +83,11 @@ __all__ = [
     "Step",
     "TensorBinding",
     "TensorSignature",
+    "Variants",
     "device_names",
     "is_artifact",
     "load",
+    "load_variants",
     "machine_of",
     "npu_processor",
     "open_device",

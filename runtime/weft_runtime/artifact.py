@@ -1,4 +1,4 @@
-"""The `.weft` file: one executable with a checksum over every byte.
+"""The `.weft` file: one executable, or several variants of a model, with a checksum over every byte.
 
 Header (64 bytes): magic (8) | format version, u32 | zero, u32 | manifest size, u64 | file size, u64 | SHA-256
 of the manifest (32). Then the manifest (JSON, see `manifest.py`, plus `sections`: name, offset, size,
@@ -22,8 +22,9 @@ from weft_runtime.executable import Executable, Processor
 from weft_runtime.fields import Fields, parse_object
 from weft_runtime.manifest import describe, restore
 from weft_runtime.validate import validate
+from weft_runtime.variants import Variants
 
-__all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "save"]
+__all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "load_variants", "save"]
 
 MAGIC = b"\x89WEFT\r\n\x1a"
 FORMAT_VERSION = 3
@@ -33,12 +34,14 @@ MAX_MANIFEST_BYTES = 1 << 28
 _HEADER = struct.Struct("<8sIIQQ32s")
 
 
-def save(executable: Executable, path: str | os.PathLike[str]) -> None:
-    """Write the artifact atomically: a reader sees the old file or the whole new one. Equal executables give
-    equal files. Raises ExecutableError if the executable is inconsistent, ArtifactError if the file cannot be
-    written."""
-    validate(executable)
-    data = _encode(executable)
+def save(executable: Executable | Sequence[Executable], path: str | os.PathLike[str]) -> None:
+    """Write the artifact of an executable, or of all variants of a model, atomically: a reader sees the old file or
+    the whole new one. Equal executables give equal files. Raises ExecutableError if an executable is inconsistent or
+    the variants do not belong together, ArtifactError if the file cannot be written."""
+    variants = Variants((executable,) if isinstance(executable, Executable) else tuple(executable)).executables
+    for each in variants:
+        validate(each)
+    data = _encode(variants)
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -53,22 +56,30 @@ def save(executable: Executable, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], processors: Sequence[Processor] = ()) -> Executable:
-    """Read and check an artifact; with `processors`, it must have been compiled for exactly these.
+    """Read and check an artifact; with `processors`, it must have been compiled for exactly these. Of several variants
+    the first is the answer.
 
     Raises ArtifactError, naming the file and the reason, for anything that `save` would not have written.
     """
+    return load_variants(path, processors)[0]
+
+
+def load_variants(path: str | os.PathLike[str], processors: Sequence[Processor] = ()) -> tuple[Executable, ...]:
+    """Every executable in an artifact, one or several variants of a model; otherwise as `load`."""
     data = _read(Path(path))
     try:
-        executable = _decode(data)
-        validate(executable)
+        variants = Variants(_decode(data)).executables
+        for each in variants:
+            validate(each)
     except (ArtifactError, BackendError, ExecutableError) as error:
         raise ArtifactError(f"{path}: {error}") from error
+    executable = variants[0]
     if processors and [each.identity for each in processors] != [each.identity for each in executable.processors]:
         raise ArtifactError(
             f"{path}: compiled for {_named(executable.processors)}, not for {_named(processors)}; "
             "compile the model again for that target"
         )
-    return executable
+    return variants
 
 
 def _named(processors: Sequence[Processor]) -> str:
@@ -84,8 +95,8 @@ def is_artifact(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _encode(executable: Executable) -> bytes:
-    manifest, sections = describe(executable)
+def _encode(variants: Sequence[Executable]) -> bytes:
+    manifest, sections = describe(variants)
     table = []
     offset = 0  # from the end of the manifest, whose own length depends on the digits of these numbers
     for name, content in sections.items():
@@ -114,7 +125,7 @@ def _read(path: Path) -> bytes:
         raise ArtifactError(f"{path}: cannot read the artifact: {error.strerror or error}") from error
 
 
-def _decode(data: bytes) -> Executable:
+def _decode(data: bytes) -> tuple[Executable, ...]:
     if not data.startswith(MAGIC):
         raise ArtifactError("not a Weft artifact (or damaged in its first bytes)")
     if len(data) < _HEADER.size:

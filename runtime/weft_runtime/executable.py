@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from weft_runtime.errors import LayoutError
@@ -231,8 +231,9 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class Executable:
-    """A compiled model. `batch` is the leading extent it was compiled for; `inexact` holds "node: bound"
-    lines; `calibration` is "file", "input", "random" or "none"; `partition` is None where no choice was made."""
+    """A compiled model. `batch` is the leading extent it was compiled for, `extents` the values of all symbolic ones
+    by name; `inexact` holds "node: bound" lines; `calibration` is "file", "input", "random" or "none"; `partition` is
+    None where no choice was made."""
 
     processors: tuple[Processor, ...]
     regions: tuple[Region, ...]
@@ -247,8 +248,19 @@ class Executable:
     inexact: tuple[str, ...]
     calibration: str
     partition: PartitionReport | None = None
+    extents: tuple[tuple[str, int], ...] = ()
 
     @property
     def target(self) -> str:
         """The processors' names, joined by commas: what it was compiled for."""
         return ",".join(processor.name for processor in self.processors)
+
+    @property
+    def bound_inputs(self) -> tuple[TensorSignature, ...]:
+        """The inputs with the extents that it was compiled for in place of their symbols."""
+        values = dict(self.extents)
+
+        def bound(extent: int | str) -> int | str:
+            return values.get(extent, extent) if isinstance(extent, str) else extent
+
+        return tuple(replace(each, shape=tuple(map(bound, each.shape))) for each in self.inputs)

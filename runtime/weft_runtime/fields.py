@@ -94,6 +94,10 @@ class Fields:
             raise ArtifactError(f"{self._where}.{name} must be an object, not {_kind(value)}")
         return value
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a member is there and not read yet, for the few that may be absent."""
+        return name in self._values
+
     def finish(self) -> None:
         """Raises ArtifactError if a member is left that was not read."""
         if self._values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +25,7 @@ from weft_runtime.executable import (
 )
 from weft_runtime.fields import Fields, parse_object
 from weft_runtime.memory import MAX_DEVICE_BYTES
+from weft_runtime.variants import MAX_VARIANTS
 
 __all__ = ["describe", "restore"]
 
@@ -36,10 +37,41 @@ MAX_WORK = 1 << 62
 Sections = Mapping[str, bytes]
 
 
-def describe(executable: Executable) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The executable as a JSON object without its section table, and its byte sections by name, in file
-    order."""
+def describe(variants: Sequence[Executable]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The executables as a JSON object without its section table, and their byte sections by name, in file
+    order. The first is the object itself, the others are its member `variants`, absent where there are none."""
     sections: dict[str, bytes] = {}
+    manifest = _describe_executable(variants[0], "", sections)
+    if len(variants) > 1:
+        manifest["variants"] = [
+            _describe_executable(each, f"variants/{index}/", sections) for index, each in enumerate(variants[1:])
+        ]
+    return manifest, sections
+
+
+def restore(fields: Fields, sections: Sections) -> tuple[Executable, ...]:
+    """The inverse of `describe`. Raises ArtifactError for any member of the wrong type or range, and for a
+    section that is missing or that nothing refers to."""
+    remaining = dict(sections)
+    others: tuple[Executable, ...] = ()
+    if "variants" in fields:
+        position = iter(range(MAX_VARIANTS - 1))
+
+        def one(each: Fields) -> Executable:
+            index = next(position, None)
+            if index is None:
+                raise ArtifactError(f"more than {MAX_VARIANTS} variants")
+            return _restore_executable(each, f"variants/{index}/", remaining)
+
+        others = fields.objects("variants", one)
+    first = _restore_executable(fields, "", remaining)
+    fields.finish()
+    if remaining:
+        raise ArtifactError(f"section {next(iter(remaining))[:80]!r} belongs to nothing in the manifest")
+    return (first, *others)
+
+
+def _describe_executable(executable: Executable, prefix: str, sections: dict[str, bytes]) -> dict[str, Any]:
     manifest = {
         "processors": [dict(vars(processor)) for processor in executable.processors],
         "batch": executable.batch,
@@ -53,26 +85,26 @@ def describe(executable: Executable) -> tuple[dict[str, Any], dict[str, bytes]]:
         "partition": [] if executable.partition is None else [_describe_partition(executable.partition)],
         "steps": [{"kind": step.kind, "index": step.index} for step in executable.steps],
         "regions": [
-            _describe_region(region, f"regions/{index}", sections) for index, region in enumerate(executable.regions)
+            _describe_region(region, f"{prefix}regions/{index}", sections)
+            for index, region in enumerate(executable.regions)
         ],
         "host_graphs": [
             {"name": graph.name, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
             for graph in executable.host_graphs
         ],
     }
+    if executable.extents:
+        manifest["extents"] = [{"name": name, "extent": extent} for name, extent in executable.extents]
     for index, graph in enumerate(executable.host_graphs):
-        sections[f"host_graphs/{index}/model"] = graph.model
-    return manifest, sections
+        sections[f"{prefix}host_graphs/{index}/model"] = graph.model
+    return manifest
 
 
-def restore(fields: Fields, sections: Sections) -> Executable:
-    """The inverse of `describe`. Raises ArtifactError for any member of the wrong type or range, and for a
-    section that is missing or that nothing refers to."""
-    remaining = dict(sections)
-    executable = Executable(
+def _restore_executable(fields: Fields, prefix: str, remaining: dict[str, bytes]) -> Executable:
+    return Executable(
         processors=fields.objects("processors", _restore_processor),
-        regions=_indexed(fields, "regions", remaining, _restore_region),
-        host_graphs=_indexed(fields, "host_graphs", remaining, _restore_host_graph),
+        regions=_indexed(fields, "regions", prefix, remaining, _restore_region),
+        host_graphs=_indexed(fields, "host_graphs", prefix, remaining, _restore_host_graph),
         steps=fields.objects("steps", _restore_step),
         inputs=fields.objects("inputs", _restore_signature),
         outputs=fields.objects("outputs", _restore_signature),
@@ -83,11 +115,12 @@ def restore(fields: Fields, sections: Sections) -> Executable:
         inexact=fields.texts("inexact"),
         calibration=fields.choice("calibration", CALIBRATIONS),
         partition=_restore_partition(fields),
+        extents=fields.objects("extents", _restore_extent) if "extents" in fields else (),
     )
-    fields.finish()
-    if remaining:
-        raise ArtifactError(f"section {next(iter(remaining))[:80]!r} belongs to nothing in the manifest")
-    return executable
+
+
+def _restore_extent(fields: Fields) -> tuple[str, int]:
+    return fields.text("name"), fields.whole("extent", 1, MAX_EXTENT)
 
 
 def _describe_node(node: NodeReport) -> dict[str, Any]:
@@ -151,9 +184,9 @@ def _restore_processor(fields: Fields) -> Processor:
     return processor
 
 
-def _indexed(fields: Fields, name: str, sections: dict[str, bytes], read: Any) -> tuple[Any, ...]:
+def _indexed(fields: Fields, name: str, prefix: str, sections: dict[str, bytes], read: Any) -> tuple[Any, ...]:
     position = iter(range(1 << 31))
-    return fields.objects(name, lambda each: read(each, f"{name}/{next(position)}", sections))
+    return fields.objects(name, lambda each: read(each, f"{prefix}{name}/{next(position)}", sections))
 
 
 def _section(sections: dict[str, bytes], name: str) -> bytes:

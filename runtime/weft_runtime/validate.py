@@ -36,6 +36,11 @@ def validate(executable: Executable) -> None:
     """Raises ExecutableError naming the first part that is impossible, and why."""
     _check_signatures("input", executable.inputs)
     _check_signatures("output", executable.outputs)
+    if len(dict(executable.extents)) < len(executable.extents):
+        raise ExecutableError("a symbolic extent is bound twice")
+    for name, extent in executable.extents:
+        if extent < 1:
+            raise ExecutableError(f"the extent {name!r} must be at least 1, not {extent}")
     _check_processors(executable.processors)
     for region in executable.regions:
         if not 0 <= region.processor < len(executable.processors):

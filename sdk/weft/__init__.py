@@ -10,6 +10,7 @@ with weft.Session(program, device="sim") as session:
 from __future__ import annotations
 
 from weft.api import verify
+from weft.dynamic import DynamicProgram
 from weft.frontend import Model, load
 from weft.program import Program, compile
 from weft.quantize import quantize
@@ -19,6 +20,7 @@ from weft_sim.machine import MachineConfig, machine
 __version__ = "0.1.0"
 
 __all__ = [
+    "DynamicProgram",
     "MachineConfig",
     "Model",
     "Program",

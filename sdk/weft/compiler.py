@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.backends import DEFAULT_TARGET, Accelerator, EmittedRegion, RegionRequest, Target, backend, resolve_target
-from weft.frontend import Model, integerize, normalize
+from weft.frontend import Model, integerize, normalize, rebind
 from weft.ir import Graph, recognize
 from weft.partition import HOST, Annotate, Group, Partition, choose, extract, resolve_pins
 from weft.partition.costs import DEFAULT_HOST, CostModel, HostProfile, host_profile
@@ -43,17 +43,17 @@ def compile(
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
 
-    `shapes` binds symbolic extents (the batch is 1 otherwise); `calibration` is recorded in the executable;
-    `progress(stage, fraction done)` is called from time to time. What runs where is the cheapest partition for the
-    profile `host` (docs/partitioning.md). `pins` maps node names to "cpu", "accelerator" or a target's name;
-    `annotate(node)` may answer the same for any node of the integer graph; nodes of the model may carry it as metadata
-    "weft.pin".
+    `shapes` binds symbolic extents (the batch is 1 otherwise), also anew for a model that was quantized with others;
+    `calibration` is recorded in the executable; `progress(stage, fraction done)` is called from time to time. What
+    runs where is the cheapest partition for the profile `host` (docs/partitioning.md). `pins` maps node names to
+    "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
+    nodes of the model may carry it as metadata "weft.pin".
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
     accelerators = resolve_target(target)
     progress("normalize", 0.0)
-    normalized = normalize(model, shapes)
+    normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     integer = integerize(normalized)
     graph = Graph(integer.proto)
     progress("partition", 0.2)
@@ -99,8 +99,9 @@ def _package(
     nodes = node_reports(partition, lowered, costs)
     return Executable(
         processors=tuple(each.processor for each in costs.accelerators), regions=tuple(regions),
-        host_graphs=tuple(hosts), steps=tuple(steps), inputs=model.inputs, outputs=model.outputs,
-        batch=_batch(normalized.inputs), nodes=nodes, macs=sum(node.macs for node in nodes),
+        host_graphs=tuple(hosts), steps=tuple(steps), inputs=model.signature, outputs=(model.unbound or model).outputs,
+        batch=_batch(model.signature, normalized.inputs), extents=tuple(sorted(normalized.extents.items())),
+        nodes=nodes, macs=sum(node.macs for node in nodes),
         offloaded_macs=sum(node.macs for node in nodes if node.device != "host"),
         inexact=_inexact(parts), calibration=calibration, partition=partition_report(partition, costs),
     )  # fmt: skip
@@ -122,9 +123,12 @@ def _region(part: _Part, region: EmittedRegion, name: str) -> Region:
     )  # fmt: skip
 
 
-def _batch(bound: tuple[TensorSignature, ...]) -> int:
-    """The leading extent that a symbolic batch was bound to, or the leading extent as it is."""
-    for signature in bound:
-        if signature.shape and isinstance(signature.shape[0], int):
-            return max(1, signature.shape[0])
-    return 1
+def _batch(given: tuple[TensorSignature, ...], bound: tuple[TensorSignature, ...]) -> int:
+    """The leading extent that a symbolic batch was bound to, or else the first leading extent as it is."""
+    leading = [
+        (isinstance(symbolic.shape[0], str), signature.shape[0])
+        for symbolic, signature in zip(given, bound, strict=True)
+        if signature.shape and isinstance(signature.shape[0], int)
+    ]
+    found = [extent for was_bound, extent in leading if was_bound] or [extent for _, extent in leading]
+    return max(1, found[0]) if found else 1

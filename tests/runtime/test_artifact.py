@@ -309,3 +309,37 @@ def test_section_content_with_a_matching_checksum_is_still_checked(data: bytes, 
     size = len(adder().host_graphs[0].model)
     crafted = reseal(data, exchange_model, lambda body: body[:-size] + b"\xff" * size)
     refused(crafted, tmp_path / "model.weft", "not an ONNX model")
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("artifact") / "variants.weft"
+    artifact.save([replace(adder(), extents=(("N", count),)) for count in (1, 2)], path)
+    return path.read_bytes()
+
+
+def test_variants_come_back_in_order(variants: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "variants.weft"
+    path.write_bytes(variants)
+    found = artifact.load_variants(path)
+    assert [each.extents for each in found] == [(("N", 1),), (("N", 2),)]
+    assert artifact.load(path) == found[0] == replace(adder(), extents=(("N", 1),))
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda manifest: manifest["variants"][0].update(variants=[]), "unknown member 'variants'"),
+        (lambda manifest: manifest["variants"][0].update(extents=[{"name": "N", "extent": 1}]), "the same extents"),
+        (lambda manifest: manifest["variants"][0].update(extents=[{"name": "N", "extent": 0}]), "outside 1 to"),
+        (lambda manifest: manifest["variants"][0]["extents"].append({"name": "N", "extent": 3}), "bound twice"),
+        (lambda manifest: manifest["variants"][0]["inputs"][0].update(name="other"), "other inputs"),
+        (lambda manifest: manifest.update(variants=manifest["variants"] * 64), "64 variants|missing"),
+        (lambda manifest: manifest.update(variants=[]), "belongs to nothing"),
+        (lambda manifest: manifest.update(variants={}), "must be a list"),
+    ],
+)
+def test_variants_that_save_would_not_write_are_refused(
+    variants: bytes, tmp_path: Path, edit: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    refused(reseal(variants, edit), tmp_path / "bad.weft", words)

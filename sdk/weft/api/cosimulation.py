@@ -115,7 +115,7 @@ def cosim_model(
     to `waves`. Raises RtlError if the RTL's model cannot be built, and WeftError for what `weft run` refuses.
     """
     program = open_program(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
-    arrays = random_arrays(program.inputs, program.batch, 1, seed, shapes) if inputs is None else inputs
+    arrays = random_arrays(program.bound_inputs, program.batch, 1, seed, shapes) if inputs is None else inputs
     lockstep = _Lockstep(waves)
     with Session(program, lockstep.open, RunOptions(stall_seed=stall_seed)) as session:
         session.run(arrays, lambda done, total: progress("cosim", done, total))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weft.api.arrays import Arrays, random_arrays
-from weft.api.preparation import PrepareOptions, Source, open_program
+from weft.api.preparation import PrepareOptions, Source, open_variants
 from weft.api.progress import Progress, quiet
 from weft.backends import Target
 from weft_runtime.devices import DeviceFactory, MemoryDevice
@@ -19,6 +19,7 @@ from weft_runtime.executable import Executable
 from weft_runtime.npu import machine_of
 from weft_runtime.profile import Profile
 from weft_runtime.session import Session
+from weft_runtime.variants import Variants
 from weft_sim import rtl
 from weft_sim.machine import MachineConfig
 from weft_sim.result import RunOptions, RunResult
@@ -69,14 +70,16 @@ def run(
     """Run `source` once, or k times in turn where the inputs hold k samples.
 
     `inputs` and `calibration` hold one array per model input; without inputs, one seeded random sample runs.
+    Of an artifact's variants the one that fits the inputs runs.
     A float model is quantized with `calibration`, else with `inputs`, else with random samples. Raises
     WeftError.
     """
-    program = open_program(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
-    arrays = random_arrays(program.inputs, program.batch, 1, seed, shapes) if inputs is None else inputs
-    with Session(program, device) as session:
+    programs = open_variants(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    first = programs[0]
+    arrays = random_arrays(first.bound_inputs, first.batch, 1, seed, shapes) if inputs is None else inputs
+    with Session(Variants(programs), device) as session:
         outputs = session.run(arrays, lambda done, total: progress("run", done, total))
-        return RunReport(program, outputs, session.profile, "random" if inputs is None else "given")
+        return RunReport(session.executable, outputs, session.profile, "random" if inputs is None else "given")
 
 
 def rtl_with_waves(path: Path, first: int = 0, last: int | None = None) -> DeviceFactory:

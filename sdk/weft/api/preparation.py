@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.api.progress import Progress, quiet
+from weft.api.shapes import extents_of_arrays, require_extents
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.compiler import compile as compile_model
-from weft.errors import ModelError
-from weft.frontend import Model, load
+from weft.errors import ArtifactError, ModelError
+from weft.frontend import Model, load, rebind
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST
 from weft.quantize import quantize, random_calibration
 from weft_runtime import artifact
 from weft_runtime.executable import Executable
 from weft_runtime.inputs import check_inputs
+from weft_runtime.variants import extents_text
 
-__all__ = ["PrepareOptions", "Prepared", "Source", "build", "open_program", "prepare"]
+__all__ = [
+    "PrepareOptions",
+    "Prepared",
+    "Source",
+    "build",
+    "build_variants",
+    "open_program",
+    "open_variants",
+    "prepare",
+]
 
 Source = str | os.PathLike[str] | Model
 
@@ -39,12 +50,19 @@ class PrepareOptions:
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
 
+    def extents(self, model: Model) -> dict[str, int]:
+        """The extents to bind: those given, and those behind the leading axes as calibration or input arrays have
+        them."""
+        arrays = {**(self.inputs or {}), **(self.samples or {})}
+        return {**extents_of_arrays(arrays, model.signature), **self.shapes}
+
     def calibration(self, model: Model) -> tuple[str, Mapping[str, Any]]:
         """The kind of calibration, "file", "input" or "random", and its arrays."""
         if self.samples is not None:
             return "file", self.samples
         if self.inputs is not None:
             return "input", self.inputs
+        require_extents(model, self.shapes)
         return "random", random_calibration(model, seed=self.seed, shapes=self.shapes)
 
 
@@ -72,15 +90,18 @@ def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Prog
         raise ModelError(f"{source}: an artifact, compiled already; give the ONNX model it was made from")
     model = source if isinstance(source, Model) else load(os.fspath(source))
     if options.inputs is not None:
-        check_inputs(options.inputs, model.inputs)  # before minutes go into compiling
+        check_inputs(options.inputs, model.signature)  # before minutes go into compiling
+    extents = options.extents(model)
     if model.is_quantized:
-        return Prepared(model, "none", options.shapes, options)
+        if model.unbound is not None:  # quantized here, with extents that may be others
+            return Prepared(rebind(model, extents), "none", {}, options)
+        return Prepared(model, "none", extents, options)
     progress("quantize", 0, 0)
     kind, arrays = options.calibration(model)
     quantized = quantize(
         model,
         arrays,
-        shapes=options.shapes,
+        shapes=extents,
         progress=lambda done, total: progress("quantize", done, total),
     )
     return Prepared(quantized, kind, {}, options)  # quantizing has bound the extents
@@ -100,20 +121,50 @@ def build(prepared: Prepared, target: Target = DEFAULT_TARGET, progress: Progres
     )
 
 
+def build_variants(
+    prepared: Prepared,
+    choices: Sequence[Mapping[str, int]],
+    target: Target = DEFAULT_TARGET,
+    progress: Progress = quiet,
+) -> tuple[Executable, ...]:
+    """Compile a prepared model for each of these extents, in their order. Raises what `build` raises."""
+    bound = [replace(prepared, shapes={**prepared.shapes, **each}) for each in choices]
+    return tuple(build(each, target, progress) for each in bound)
+
+
 def open_program(
     source: Source | Executable,
     target: Target | None = None,
     options: PrepareOptions = NO_OPTIONS,
     progress: Progress = quiet,
 ) -> Executable:
-    """The executable of an artifact, or of a model compiled for `target` (DEFAULT_TARGET if None).
+    """The first of what `open_variants` gives."""
+    return open_variants(source, target, options, progress)[0]
 
-    A given target must be what an artifact was compiled for. Raises ArtifactError, or
-    what `prepare` and `build` raise.
+
+def open_variants(
+    source: Source | Executable,
+    target: Target | None = None,
+    options: PrepareOptions = NO_OPTIONS,
+    progress: Progress = quiet,
+) -> tuple[Executable, ...]:
+    """The executables of an artifact, or the one of a model compiled for `target` (DEFAULT_TARGET if None).
+
+    A given target must be what an artifact was compiled for, and of its variants those for the extents
+    in `options.shapes` are the answer. Raises ArtifactError, or what `prepare` and `build` raise.
     """
     wanted = () if target is None else resolve_target(target)
     if isinstance(source, Executable):
-        return source
+        return (source,)
     if not isinstance(source, Model) and artifact.is_artifact(source):
-        return artifact.load(source, [each.processor for each in wanted])
-    return build(prepare(source, options, progress), wanted or DEFAULT_TARGET, progress)
+        return _fitting(source, artifact.load_variants(source, [each.processor for each in wanted]), options.shapes)
+    return (build(prepare(source, options, progress), wanted or DEFAULT_TARGET, progress),)
+
+
+def _fitting(source: Source, variants: tuple[Executable, ...], shapes: Mapping[str, int]) -> tuple[Executable, ...]:
+    fitting = tuple(each for each in variants if shapes.items() <= dict(each.extents).items())
+    if not fitting:
+        known = "; ".join(extents_text(each.extents) for each in variants)
+        wanted = extents_text(tuple(shapes.items()))
+        raise ArtifactError(f"{source}: not compiled for {wanted}, but for: {known}; compile the model for it")
+    return fitting

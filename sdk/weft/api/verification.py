@@ -116,12 +116,12 @@ def verify(
     prepared = prepare(source, options, progress)
     program = build(prepared, accelerators, progress)
     if inputs is None:
-        arrays = random_arrays(program.inputs, program.batch, samples or 1, seed, shapes)
+        arrays = random_arrays(program.bound_inputs, program.batch, samples or 1, seed, shapes)
     else:
-        arrays = first_samples(inputs, program.inputs, program.batch, samples)
+        arrays = first_samples(inputs, program.bound_inputs, program.batch, samples)
     integer = integerize(normalize(prepared.model, prepared.shapes))
     reference = reference_session(integer)
-    parts = list(split_samples(arrays, program.inputs, program.batch))
+    parts = list(split_samples(arrays, program.bound_inputs, program.batch))
     progress("ONNX Runtime", 0, 0)
     fused = run_fused(prepared.model, parts)
     tally = _Tally(prepared.model)

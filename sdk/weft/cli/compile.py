@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from weft.cli.console import Stages, answer
@@ -21,7 +22,7 @@ from weft.cli.options import (
     ShapeOption,
     TargetOption,
     pins_of,
-    shapes_of,
+    shape_choices_of,
 )
 
 __all__ = ["compile_command"]
@@ -40,23 +41,29 @@ def compile_command(
 ) -> None:
     """Compile a model to an artifact that `weft run` executes.
 
-    Example: weft compile resnet8.onnx -o resnet8.weft --target weft-16 --calibration samples.npz
+    Example: weft compile resnet8.onnx -o resnet8.weft --target weft-16 --calibration samples.npz --shape N=1,4
     """
     from weft.api.arrays import load_arrays
     from weft.api.describe import summarize
-    from weft.api.preparation import PrepareOptions, build, prepare
+    from weft.api.preparation import PrepareOptions, build_variants, prepare
+    from weft.api.shapes import combinations
     from weft.backends import DEFAULT_TARGET, resolve_target
     from weft_runtime.artifact import save
 
     start = time.perf_counter()
     accelerators = resolve_target(target or DEFAULT_TARGET)
     samples = None if calibration is None else load_arrays(calibration)
-    options = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin))
     with Stages() as stages:
+        choices = combinations(shape_choices_of(shape))
+        options = PrepareOptions(samples, seed=seed, shapes=choices[0], host=host, pins=pins_of(pin))
         prepared = prepare(model, options, stages)
-        executable = build(prepared, accelerators, stages)
-        save(executable, output)
-    data = {**summarize(executable), "output": str(output), "seconds": time.perf_counter() - start}
+        executables = build_variants(prepared, choices, accelerators, stages)
+        save(executables, output)
+    variants = [
+        {"extents": dict(each.extents), "estimated_cycles": summarize(each)["estimated_cycles"]} for each in executables
+    ]
+    figures = {"variants": variants, "output": str(output), "seconds": time.perf_counter() - start}
+    data = {**summarize(executables[0]), **figures}
     answer(data, json, lambda console: _render(console, data))
 
 
@@ -71,5 +78,8 @@ def _render(console: Console, data: dict[str, Any]) -> None:
     table.add_row("device memory", f"{data['dram_bytes']:,} bytes")
     table.add_row("calibration", data["calibration"])
     table.add_row("inexact", "; ".join(data["inexact"]) or "nothing")
+    for variant in data["variants"] if len(data["variants"]) > 1 else ():
+        extents = ", ".join(f"{name}={size}" for name, size in variant["extents"].items())
+        table.add_row("variant", f"{escape(extents)}: {variant['estimated_cycles']:,} cycles")
     console.print(table)
     console.print(f"wrote {data['output']} in {data['seconds']:.1f} s", markup=False)

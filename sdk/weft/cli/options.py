@@ -22,6 +22,7 @@ __all__ = [
     "ShapeOption",
     "TargetOption",
     "pins_of",
+    "shape_choices_of",
     "shapes_of",
 ]
 
@@ -50,9 +51,10 @@ def _known_device(value: str) -> str:
 
 def _shapes(values: list[str] | None) -> list[str] | None:
     for value in values or []:
-        name, separator, size = value.rpartition("=")
-        if not (name and separator and size.isascii() and size.isdigit() and int(size) > 0):
-            raise typer.BadParameter(f"{value!r} is not NAME=SIZE with a size of at least 1")
+        name, separator, sizes = value.rpartition("=")
+        for size in sizes.split(","):
+            if not (name and separator and size.isascii() and size.isdigit() and int(size) > 0):
+                raise typer.BadParameter(f"{value!r} is not NAME=SIZE[,SIZE...] with sizes of at least 1")
     return values
 
 
@@ -80,10 +82,19 @@ def _known_host(value: str | None) -> str | None:
     return value
 
 
-def shapes_of(values: list[str] | None) -> dict[str, int]:
-    """The extents by name that `ShapeOption` gave."""
+def shape_choices_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """The values of each extent by name that `ShapeOption` gave."""
     pairs = (value.rpartition("=") for value in values or [])
-    return {name: int(size) for name, _, size in pairs}
+    return {name: tuple(int(size) for size in sizes.split(",")) for name, _, sizes in pairs}
+
+
+def shapes_of(values: list[str] | None) -> dict[str, int]:
+    """The extents by name, for a verb that compiles one program. Raises BadParameter for several values."""
+    choices = shape_choices_of(values)
+    for name, sizes in choices.items():
+        if len(sizes) > 1:
+            raise typer.BadParameter(f"--shape {name}: one size here; `weft compile` takes several, one variant each")
+    return {name: sizes[0] for name, sizes in choices.items()}
 
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX model, float or quantized.")]
@@ -113,9 +124,9 @@ ShapeOption = Annotated[
     list[str] | None,
     typer.Option(
         "--shape",
-        metavar="NAME=SIZE",
+        metavar="NAME=SIZE[,SIZE]",
         callback=_shapes,
-        help="Size of a symbolic extent of the inputs; repeatable.",
+        help="Size of a symbolic extent of the inputs; repeatable. `compile` takes several: one variant for each.",
     ),
 ]
 PinOption = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 from weft.codegen.storage import Storage
@@ -15,17 +16,21 @@ ALIGNMENT = 64
 
 
 class ConstantPool:
-    """The region's constant data, in the order of use; every item starts at a multiple of 64 bytes."""
+    """The region's constant data, in the order of first use, equal items once (the steps of an unrolled recurrence
+    share their weights); every item starts at a multiple of 64 bytes."""
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self._offsets: dict[bytes, int] = {}
 
     def add(self, data: bytes) -> int:
-        """Appends and returns the offset from the constants' base register."""
-        self.data.extend(bytes(-len(self.data) % ALIGNMENT))
-        offset = len(self.data)
-        self.data.extend(data)
-        return offset
+        """Appends what is not there yet and returns the offset from the constants' base register."""
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._offsets:
+            self.data.extend(bytes(-len(self.data) % ALIGNMENT))
+            self._offsets[digest] = len(self.data)
+            self.data.extend(data)
+        return self._offsets[digest]
 
 
 @dataclass

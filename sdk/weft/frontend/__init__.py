@@ -6,6 +6,7 @@ from weft.frontend.integerize import integerize
 from weft.frontend.load import load
 from weft.frontend.model import Model
 from weft.frontend.normalize import normalize
+from weft.frontend.rebind import rebind
 from weft.frontend.session import default_session, reference_session
 
-__all__ = ["Model", "default_session", "integerize", "load", "normalize", "reference_session"]
+__all__ = ["Model", "default_session", "integerize", "load", "normalize", "rebind", "reference_session"]

@@ -3,8 +3,8 @@ takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -20,12 +20,15 @@ INTEGER_OPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "M
 class Model:
     """An ONNX model that `load` accepted. Treat `proto` as immutable: every pass returns a new Model.
 
-    `path` is the file it came from, or None for bytes and protobufs. `name` is for messages and reports.
+    `path` is the file it came from, or None for bytes and protobufs. `name` is for messages and reports. Where symbolic
+    extents of the inputs were given values, `extents` says which, and `unbound` is the model with its symbols.
     """
 
     proto: onnx.ModelProto
     path: Path | None = None
     name: str = "model"
+    unbound: Model | None = None
+    extents: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[TensorSignature, ...]:
@@ -37,6 +40,11 @@ class Model:
     def outputs(self) -> tuple[TensorSignature, ...]:
         """Signatures of the graph's outputs; symbolic extents are strings."""
         return self._signatures(self.proto.graph.output)
+
+    @property
+    def signature(self) -> tuple[TensorSignature, ...]:
+        """Signatures of the inputs as users see them: symbolic extents are strings, bound or not."""
+        return self.inputs if self.unbound is None else self.unbound.inputs
 
     @property
     def is_quantized(self) -> bool:

@@ -12,12 +12,15 @@ from weft.frontend.passes.fold_bias_add import FoldBiasAdd
 from weft.frontend.passes.fold_channel_scale import FoldChannelScale
 from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.infer_shapes import InferShapes
+from weft.frontend.passes.inline_conditions import InlineConditions
 from weft.frontend.passes.inline_functions import InlineFunctions
 from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.protocol import Pass
 from weft.frontend.passes.remove_identities import RemoveIdentities
+from weft.frontend.passes.sink_bias import SinkBias
 from weft.frontend.passes.sum_to_add import SumToAdd
 from weft.frontend.passes.unique_names import UniqueNames
+from weft.frontend.passes.unroll_recurrent import UnrollRecurrent
 from weft.frontend.passes.upgrade_opset import UpgradeOpset
 
 NO_SHAPES: Mapping[str, int] = {}
@@ -30,6 +33,7 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         InlineFunctions(),
         UniqueNames(),
         LiftConstants(),
+        InlineConditions(),
         UpgradeOpset(),
         LiftConstants(),
         UniqueNames(),
@@ -37,9 +41,11 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         SumToAdd(),
         RemoveIdentities(),
         FoldConstants(),
+        UnrollRecurrent(),
         RemoveIdentities(),
         FoldBatchNorm(),
         FoldChannelScale(),
+        SinkBias(),
         FoldBiasAdd(),
         ExplicitPads(),
         InferShapes(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from weft.frontend.origins import reason as given_reason
 from weft.ir import Operator
 from weft.ir.graph import captured_names
 from weft.ir.macs import node_macs
@@ -109,7 +110,7 @@ class _Reporter:
         home = self.homes.get(node.name)
         if node.name in self.kept:
             reason = self.partition.chosen.reasons.get(node.name, "the host reads its result as well")
-            return HOST, "", 0, reason
+            return HOST, "", 0, given_reason(node) or reason
         if home is None:
             return self.names[0], "", 0, "absorbed by its readers on the accelerator"
         named = self.named.get(node.name, [])

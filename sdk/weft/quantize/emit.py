@@ -31,6 +31,7 @@ class Emitter:
         self._parameters = parameters
         self._scales: dict[bytes, str] = {}
         self._dequantized: dict[str, str] = {}
+        self._constants: dict[tuple[str, int | None, bytes, bytes, bytes], str] = {}
 
     def emit(self) -> Model:
         """The QDQ model."""
@@ -148,8 +149,13 @@ class Emitter:
         zero_point: Array,
         axis: int | None,
     ) -> None:
-        """Makes an input of a node read a quantized constant through DequantizeLinear."""
+        """Makes an input of a node read a quantized constant through DequantizeLinear, one for all readers of equal
+        values (the steps of an unrolled recurrence share their weights)."""
         graph, base = self._graph, node.input[index]
+        key = (base, axis, stored.tobytes(), scale.tobytes(), zero_point.tobytes())
+        if key in self._constants:
+            graph.replace_input(node, index, self._constants[key])
+            return
         name = graph.add_constant(f"{base}_quantized", stored)
         restored = graph.fresh(f"{base}_dequantized")
         restoring = helper.make_node(
@@ -162,6 +168,7 @@ class Emitter:
             set_attribute(restoring, "axis", axis)
         graph.add(restoring)
         graph.replace_input(node, index, restored)
+        self._constants[key] = restored
 
     def _names(self, scale: object, zero_point: object) -> tuple[str, str]:
         return self._shared("scale", np.asarray(scale)), self._shared("zero_point", np.asarray(zero_point))

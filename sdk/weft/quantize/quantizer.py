@@ -13,6 +13,7 @@ from weft.frontend.graph import Array, Graph
 from weft.frontend.load import load
 from weft.frontend.model import Model
 from weft.frontend.normalize import NO_SHAPES, normalize
+from weft.frontend.origins import origins
 from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.passes.upgrade_opset import QUANTIZABLE_OPSET
 from weft.quantize.calibration import Samples, split_samples
@@ -45,8 +46,8 @@ def quantize(
 
     `calibration`: arrays by input name whose leading axis holds k times the model's batch, or an iterable of
     such mappings. `method`: "minmax", or "percentile" with `percentile` percent of the values inside the
-    range. `exclude`: names of nodes that stay float. `shapes`: as in `normalize`. `progress(done, total)` is
-    called after each run of the model. Equal inputs give equal models.
+    range. `exclude`: names of nodes that stay float, of the model as loaded or as normalized. `shapes`: as in
+    `normalize`. `progress(done, total)` is called after each run of the model. Equal inputs give equal models.
 
     Raises QuantizationError for calibration data that do not fit or hold NaN, for unknown options, and for
     models whose operator set cannot be raised to 13; ModelError for models that cannot be loaded or run.
@@ -64,7 +65,7 @@ def quantize(
             f"{loaded.name}: operator set {float_model.opset} cannot be raised to {QUANTIZABLE_OPSET}, "
             "which quantization needs; export the model again with a newer one"
         )
-    _check_excluded(Graph(float_model), exclude)
+    exclude = _excluded(Graph(float_model), exclude)
     float_model = fuse_layer_norms(float_model, exclude)
     graph = Graph(float_model)
     plan = make_plan(graph, exclude)
@@ -109,8 +110,13 @@ def _check_numbers(samples: Sequence[Mapping[str, Array]]) -> None:
                 raise QuantizationError(f"calibration input '{name}' holds nan; give data without")
 
 
-def _check_excluded(graph: Graph, exclude: Collection[str]) -> None:
-    known = {node.name for node in graph.nodes}
-    unknown = sorted(set(exclude) - known)
+def _excluded(graph: Graph, exclude: Collection[str]) -> frozenset[str]:
+    """Names of the nodes that stay float: those named, and those that were made of one that is named."""
+    made: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        for name in (node.name, *origins(node)):
+            made.setdefault(name, set()).add(node.name)
+    unknown = sorted(set(exclude) - made.keys())
     if unknown:
         raise QuantizationError(f"'{unknown[0]}' is to be excluded from quantization, but the model has no such node")
+    return frozenset().union(*(made[name] for name in exclude))

@@ -338,3 +338,37 @@ def test_folding_makes_no_infinities(make_model):
     constants = {"k": np.full((4, 1, 1), 3e38, np.float32), "tiny": np.full((4, 1, 1), 1e-38, np.float32)}
     model = normalize(load(conv_chain(make_model, after, constants)))
     assert kinds(model) == ["Conv", "Mul", "Mul"]
+
+
+@pytest.mark.parametrize("through", ["sum", "reshape"])
+def test_a_bias_behind_a_sum_or_a_reshape_moves_to_its_product(make_model, through):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"])]
+    if through == "sum":
+        nodes += [helper.make_node("MatMul", ["h", "w"], ["q"]), helper.make_node("Add", ["p", "q"], ["s"])]
+    else:
+        nodes += [helper.make_node("Reshape", ["p", "to"], ["s"])]
+    nodes += [helper.make_node("Add", ["s", "b"], ["t"]), helper.make_node("Tanh", ["t"], ["y"])]
+    constants = {"w": normal((5, 4)), "b": normal((1, 4), 1), "to": np.array([1, 3, 4], np.int64)}
+    source = make_model(nodes, {"x": (FLOAT, [3, 5]), "h": (FLOAT, [3, 5])}, ["y"], constants)
+    model = normalize(load(source))
+    constant = {tensor.name for tensor in model.proto.graph.initializer}
+    (biased,) = [node for node in model.proto.graph.node if node.op_type == "Add" and node.input[1] in constant]
+    assert [node.op_type for node in model.proto.graph.node if node.output[0] == biased.input[0]] == ["MatMul"]
+    assert_same(source, model, {"x": normal((3, 5), 2), "h": normal((3, 5), 3)}, 1e-6)
+
+
+@pytest.mark.parametrize("why", ["read twice", "is an output", "has a bias", "spreads"])
+def test_a_bias_stays_where_moving_it_would_change_something(make_model, why):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Add", ["p", "b" if why == "has a bias" else "h"], ["s"]),
+        helper.make_node("Add", ["s", "wide" if why == "spreads" else "b"], ["y"]),
+    ]
+    if why == "read twice":
+        nodes.append(helper.make_node("Relu", ["s"], ["z"]))
+    outputs = {"read twice": ["y", "z"], "is an output": ["s", "y"]}.get(why, ["y"])
+    constants = {"w": normal((5, 4)), "b": normal((4,), 1), "wide": normal((2, 1, 4), 1)}
+    source = make_model(nodes, {"x": (FLOAT, [3, 5]), "h": (FLOAT, [3, 4])}, outputs, constants)
+    model = normalize(load(source))
+    assert [node.output[0] for node in model.proto.graph.node][:3] == ["p", "s", "y"]
+    assert_same(source, model, {"x": normal((3, 5), 2), "h": normal((3, 4), 3)}, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import onnx
 
@@ -17,7 +17,8 @@ class BindShapes:
 
     `shapes` maps a symbol (as in the model, or `input[axis]` where the model names none) to its value. A
     leading symbolic extent that is not given is the batch and becomes 1; other symbols that are not given
-    stay symbolic. Raises ModelError for unknown symbols and values below 1.
+    stay symbolic. The result remembers the model with its symbols. Raises ModelError for
+    unknown symbols and values below 1.
     """
 
     shapes: Mapping[str, int] = field(default_factory=dict)
@@ -43,7 +44,8 @@ class BindShapes:
         for value_info in proto.graph.output:
             _bind(value_info, values)
             _forget_symbols(value_info)
-        return model.with_proto(proto)
+        bound = {symbol: values[symbol] for symbol in sorted(symbols) if symbol in values}
+        return replace(model, proto=proto, unbound=model.unbound or model, extents={**model.extents, **bound})
 
 
 def _symbols(model: Model) -> tuple[frozenset[str], frozenset[str]]:
