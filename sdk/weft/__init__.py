@@ -12,7 +12,7 @@ from __future__ import annotations
 from weft.api import verify
 from weft.frontend import Model, load
 from weft.program import Program, compile
-from weft.quantize import quantize
+from weft.quantize import NodeOptions, QuantizeOptions, quantize
 from weft_runtime import Session
 from weft_sim.machine import MachineConfig, machine
 
@@ -21,7 +21,9 @@ __version__ = "0.1.0"
 __all__ = [
     "MachineConfig",
     "Model",
+    "NodeOptions",
     "Program",
+    "QuantizeOptions",
     "Session",
     "__version__",
     "compile",

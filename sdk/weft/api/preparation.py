@@ -14,7 +14,7 @@ from weft.errors import ModelError
 from weft.frontend import Model, load
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST
-from weft.quantize import quantize, random_calibration
+from weft.quantize import QuantizeOptions, quantize, random_calibration
 from weft_runtime import artifact
 from weft_runtime.executable import Executable
 from weft_runtime.inputs import check_inputs
@@ -28,7 +28,7 @@ Source = str | os.PathLike[str] | Model
 class PrepareOptions:
     """What a float model is calibrated with, in this order: `samples`, `inputs` (those it will run on), or
     random ones from `seed`. `shapes` binds symbolic extents of the model's inputs (the batch is 1 if not
-    given). `host`, `pins` and `annotate` say what runs where, as for `weft.compile`
+    given). `quantization` says how a float model is quantized; `host`, `pins` and `annotate` say what runs where, as for `weft.compile`
     (None: DEFAULT_HOST)."""
 
     samples: Mapping[str, Any] | None = None
@@ -38,6 +38,7 @@ class PrepareOptions:
     host: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
+    quantization: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def calibration(self, model: Model) -> tuple[str, Mapping[str, Any]]:
         """The kind of calibration, "file", "input" or "random", and its arrays."""
@@ -80,6 +81,7 @@ def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Prog
     quantized = quantize(
         model,
         arrays,
+        options.quantization,
         shapes=options.shapes,
         progress=lambda done, total: progress("quantize", done, total),
     )

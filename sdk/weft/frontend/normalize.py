@@ -19,6 +19,7 @@ from weft.frontend.passes.remove_identities import RemoveIdentities
 from weft.frontend.passes.sum_to_add import SumToAdd
 from weft.frontend.passes.unique_names import UniqueNames
 from weft.frontend.passes.upgrade_opset import UpgradeOpset
+from weft.frontend.qoperator import StandardizeQOperators
 
 NO_SHAPES: Mapping[str, int] = {}
 
@@ -34,6 +35,7 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         LiftConstants(),
         UniqueNames(),
         InferShapes(),
+        StandardizeQOperators(),
         SumToAdd(),
         RemoveIdentities(),
         FoldConstants(),

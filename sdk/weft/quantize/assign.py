@@ -51,9 +51,7 @@ def assign_parameters(
     }
 
 
-def _group_types(
-    graph: Graph, plan: Plan, options: QuantizeOptions, shared: SharedRanges
-) -> dict[str, StorageType]:
+def _group_types(graph: Graph, plan: Plan, options: QuantizeOptions, shared: SharedRanges) -> dict[str, StorageType]:
     """The type that the user wants for a group, by the tensor that stands for it."""
     types: dict[str, StorageType] = {}
     for name in plan.activations:

@@ -156,9 +156,7 @@ def _stored_and_restored(graph: Graph, tensor: str, parameters: ActivationParame
     return restored
 
 
-def _shift_bias(
-    graph: Graph, holder: onnx.NodeProto, node: onnx.NodeProto, shift: npt.NDArray[np.float64]
-) -> None:
+def _shift_bias(graph: Graph, holder: onnx.NodeProto, node: onnx.NodeProto, shift: npt.NDArray[np.float64]) -> None:
     if holder is not node:
         index = 1 if holder.input[0] == node.output[0] else 0
         _add_to_constant(graph, holder, index, shift)

@@ -23,12 +23,13 @@ KEPT_BYTES = 64 * 2**20
 
 
 class CalibrationData:
-    """Calibration data, read once: `stream` yields every sample, `kept` are the first 64 of them afterwards
-    (fewer where they would take more than 64 MiB, but one at least)."""
+    """Calibration data, read once: `head` gives the first 64 samples (fewer, but one at least, where these take
+    64 MiB), `stream` all of them one by one."""
 
     def __init__(self, model: Model, calibration: Samples | Iterable[Samples]) -> None:
         self._model = model
         self._calibration = calibration
+        self._samples = split_samples(model, calibration)
         self._kept: list[dict[str, Array]] = []
         self._bytes = 0
 
@@ -40,24 +41,29 @@ class CalibrationData:
         counts = (_rows(value, self._calibration.get(value.name)) for value in self._model.inputs)
         return next((count for count in counts if count is not None), 1)
 
-    @property
-    def kept(self) -> tuple[dict[str, Array], ...]:
-        """The first samples of those that were streamed."""
+    def head(self) -> tuple[dict[str, Array], ...]:
+        """The first samples, read ahead if need be. Raises QuantizationError as `stream` does."""
+        while not self._is_full and (sample := next(self._samples, None)) is not None:
+            self._keep(sample)
+        if not self._kept:
+            raise QuantizationError("the calibration data hold no sample; give at least one")
         return tuple(self._kept)
 
     def stream(self) -> Iterator[dict[str, Array]]:
         """Every sample once. Raises QuantizationError for data that do not fit, that hold NaN, or for none."""
-        full = False
-        for sample in split_samples(self._model, self._calibration):
+        yield from self.head()
+        for sample in self._samples:
             _check_numbers(sample)
-            size = sum(values.nbytes for values in sample.values())
-            full = full or (bool(self._kept) and self._bytes + size > KEPT_BYTES) or len(self._kept) == KEPT_SAMPLES
-            if not full:
-                self._kept.append(sample)
-                self._bytes += size
             yield sample
-        if not self._kept:
-            raise QuantizationError("the calibration data hold no sample; give at least one")
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._kept) >= KEPT_SAMPLES or self._bytes >= KEPT_BYTES
+
+    def _keep(self, sample: dict[str, Array]) -> None:
+        _check_numbers(sample)
+        self._kept.append(sample)
+        self._bytes += sum(values.nbytes for values in sample.values())
 
 
 def random_calibration(

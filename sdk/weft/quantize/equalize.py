@@ -1,14 +1,16 @@
 """Cross-layer equalization: channels of a tensor between two layers brought to similar ranges.
 
-After M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (ICCV 2019),
-section 4.1: W1[i] / s[i], b1[i] / s[i] and W2[:, i] * s[i] leave W2 · relu(W1 x + b1) as it is for every
-s > 0, and s = sqrt(r1 / r2) gives both layers the range sqrt(r1 · r2) in that channel. Here s is rounded to a
-power of two, so that the float network computes the same bits.
+W1[i] / s[i], b1[i] / s[i] and W2[:, i] * s[i] leave W2 · relu(W1 x + b1) as it is for every s > 0 (M. Nagel
+et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1). Their
+s = sqrt(r1 / r2) has the weights' ranges in it, for weights with one scale per tensor. With one scale per output
+channel W1's ranges do not matter, but the tensor's do, which has one scale: r1[i] is the greatest magnitude that
+channel i reaches on calibration data (as in G. Xiao et al., "SmoothQuant", ICML 2023, with alpha 1/2). s is
+rounded to a power of two, so that the float network computes the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +20,13 @@ import onnx
 from weft.frontend.graph import Array, Graph, integer, is_standard
 from weft.frontend.model import Model
 from weft.quantize.plan import is_bias_add
+from weft.quantize.ranges import Runner
 
 __all__ = ["equalize"]
 
 ROUNDS = 20
+Magnitudes = npt.NDArray[np.float64]
+Ranges = dict[str, Magnitudes]
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,11 @@ class _Pair:
 
     first: onnx.NodeProto
     second: onnx.NodeProto
+    tensor: str
     bias: tuple[onnx.NodeProto, int] | None
 
 
-def equalize(model: Model, exclude: Collection[str]) -> Model:
+def equalize(model: Model, exclude: Collection[str], samples: Sequence[Mapping[str, Array]]) -> Model:
     """The same float network with equalized channels.
 
     Pairs: Conv and Conv (grouped and depthwise too), Gemm or MatMul (with its bias Add) and Gemm or MatMul,
@@ -43,10 +49,24 @@ def equalize(model: Model, exclude: Collection[str]) -> Model:
     """
     graph = Graph(model)
     pairs = [pair for node in graph.nodes if (pair := _pair(graph, node, exclude)) is not None]
+    ranges = _channel_ranges(model, pairs, samples)
     for _ in range(ROUNDS):
-        if not sum([_equalize(graph, pair) for pair in pairs]):
+        if not sum([_equalize(graph, pair, ranges) for pair in pairs]):
             break
     return graph.finish()
+
+
+def _channel_ranges(model: Model, pairs: Sequence[_Pair], samples: Sequence[Mapping[str, Array]]) -> Ranges:
+    """The greatest magnitude of each channel of the tensors between pairs."""
+    ranges: Ranges = {}
+    for values in Runner(model, [pair.tensor for pair in pairs], 0, None).run(samples):
+        for pair in pairs:
+            found = np.abs(values[pair.tensor].astype(np.float64))
+            axis = 1 if pair.first.op_type == "Conv" else found.ndim - 1
+            others = tuple(index for index in range(found.ndim) if index != axis)
+            greatest = found.max(axis=others, initial=0.0)
+            ranges[pair.tensor] = np.maximum(ranges.get(pair.tensor, greatest), greatest)
+    return ranges
 
 
 def _pair(graph: Graph, first: onnx.NodeProto, exclude: Collection[str]) -> _Pair | None:
@@ -68,7 +88,7 @@ def _pair(graph: Graph, first: onnx.NodeProto, exclude: Collection[str]) -> _Pai
         return None
     if integer(reader, "transA", 0) or {first.name, reader.name} & set(exclude):
         return None
-    return _Pair(first, reader, bias)
+    return _Pair(first, reader, tensor, bias)
 
 
 def _has_matrix(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -82,32 +102,36 @@ def _bias_place(graph: Graph, node: onnx.NodeProto) -> tuple[onnx.NodeProto, int
     return (node, 2) if len(node.input) > 2 and node.input[2] else None
 
 
-def _equalize(graph: Graph, pair: _Pair) -> bool:
+def _equalize(graph: Graph, pair: _Pair, ranges: Ranges) -> bool:
     """One step on one pair; whether anything changed."""
-    first, second = _weights(graph, pair.first), _weights(graph, pair.second)
+    first, second = _constant(pair.first, 1, graph), _constant(pair.second, 1, graph)
     makes, reads = _by_output(pair.first, first), _by_input(pair.second, second)
-    ranges = np.abs(makes).max(axis=1).astype(np.float64), np.abs(reads).max(axis=(1, 3)).reshape(-1).astype(np.float64)
-    if len(ranges[0]) != len(ranges[1]):
+    exponents = _exponents(ranges.get(pair.tensor), np.abs(reads).max(axis=(1, 3)).reshape(-1))
+    if exponents is None or len(exponents) != len(makes) or not exponents.any():
         return False
-    used = (ranges[0] > 0) & (ranges[1] > 0)
-    ratio = np.divide(ranges[0], ranges[1], out=np.ones(len(used)), where=used)
-    exponents = np.rint(np.log2(ratio) / 2).astype(np.int32)
-    bias = None if pair.bias is None else _constant(pair.bias[0], pair.bias[1], graph)
-    if bias is not None:
-        bias = np.broadcast_to(bias.reshape(-1), (len(used),)) if bias.size in (1, len(used)) else None
-    if not exponents.any() or (pair.bias is not None and bias is None):
+    bias = None if pair.bias is None else _constant(*pair.bias, graph)
+    if bias is not None and bias.size not in (1, len(exponents)):
         return False
-    groups = reads.shape[0]
-    scaled = _scaled(makes, -exponents[:, None]), _scaled(reads, exponents.reshape(groups, 1, -1, 1))
-    moved = None if bias is None else _scaled(bias, -exponents)
-    if scaled[0] is None or scaled[1] is None or (bias is not None and moved is None):
+    wide = None if bias is None else np.broadcast_to(bias.reshape(-1), exponents.shape)
+    scaled = _scaled(makes, -exponents[:, None]), _scaled(reads, exponents.reshape(len(reads), 1, -1, 1))
+    moved = None if wide is None else _scaled(wide, -exponents)
+    if scaled[0] is None or scaled[1] is None or (wide is not None and moved is None):
         return False
     _store(graph, pair.first, 1, _from_output(pair.first, scaled[0], first.shape))
     _store(graph, pair.second, 1, _from_input(pair.second, scaled[1], second.shape))
-    if pair.bias is not None and moved is not None:
-        old = _constant(pair.bias[0], pair.bias[1], graph)
-        _store(graph, *pair.bias, moved.reshape(old.shape) if old.size == moved.size else moved)
+    if pair.bias is not None and bias is not None and moved is not None:
+        _store(graph, *pair.bias, moved.reshape(bias.shape) if bias.size == moved.size else moved)
+    ranges[pair.tensor] = np.ldexp(ranges[pair.tensor], -exponents)
     return True
+
+
+def _exponents(tensor: Magnitudes | None, weights: Array) -> npt.NDArray[np.int32] | None:
+    """The binary logarithm of s, 0 for channels that are always zero on either side."""
+    if tensor is None or tensor.shape != weights.shape or not np.all(np.isfinite(tensor)):
+        return None
+    used = (tensor > 0) & (weights > 0)
+    ratio = np.divide(tensor, weights, out=np.ones(len(used)), where=used)
+    return np.rint(np.log2(ratio) / 2).astype(np.int32)
 
 
 def _scaled(values: Array, exponents: npt.NDArray[np.int32]) -> Array | None:
@@ -115,10 +139,6 @@ def _scaled(values: Array, exponents: npt.NDArray[np.int32]) -> Array | None:
     result = np.ldexp(values, exponents)
     exact = np.all(np.isfinite(result)) and np.array_equal(np.ldexp(result, -exponents), values)
     return result.astype(np.float32) if exact else None
-
-
-def _weights(graph: Graph, node: onnx.NodeProto) -> Array:
-    return _constant(node, 1, graph)
 
 
 def _constant(node: onnx.NodeProto, index: int, graph: Graph) -> Array:
@@ -158,4 +178,6 @@ def _from_input(node: onnx.NodeProto, values: Array, shape: tuple[int, ...]) -> 
 
 def _store(graph: Graph, node: onnx.NodeProto, index: int, value: Array) -> None:
     """A constant of this node's own: others may read the old one."""
-    graph.replace_input(node, index, graph.add_constant(f"{node.input[index].removesuffix('_equalized')}_equalized", value))
+    graph.replace_input(
+        node, index, graph.add_constant(f"{node.input[index].removesuffix('_equalized')}_equalized", value)
+    )

@@ -61,15 +61,15 @@ def calibrate(
     kept = frozenset(exclude) | options.kept_float
     _check_names(Graph(float_model), (*exclude, *options.nodes))
     float_model = fuse_layer_norms(float_model, kept)
-    if options.equalize:
-        float_model = equalize(float_model, kept)
     data = CalibrationData(float_model, calibration)
+    if options.equalize:
+        float_model = equalize(float_model, kept, data.head())
     graph = Graph(float_model)
     plan = make_plan(graph, kept)
     tensors = (*plan.activations, *sorted(plan.hidden))
     counted = counted_tensors(graph, plan, options)
     observed = observe(float_model, tensors, counted, data.stream(), data.total, progress)
-    return Calibrated(float_model, options, _without_endless(graph, plan, kept, observed), observed, data.kept)
+    return Calibrated(float_model, options, _without_endless(graph, plan, kept, observed), observed, data.head())
 
 
 def emit(calibrated: Calibrated, skipped: Collection[str] = ()) -> Emission:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,11 @@ Steps = npt.NDArray[np.float64]
 # Candidates for a bound: its extreme times 2^(-k/12), down to a sixteenth.
 SHRINKING = 2.0 ** (-np.arange(49) / 12.0)
 ROUNDS = 2
+# Where bins hold a value or none, a divergence measures chance: fewer bins than the histogram has, and values
+# enough to fill them.
+ENTROPY_BINS = 1024
+ENOUGH_FOR_ENTROPY = 4096
+ENTROPY_SHRINKING = SHRINKING[SHRINKING >= 0.25]
 
 
 def percentile_range(found: Distribution, percentile: float) -> Range:
@@ -58,18 +64,28 @@ def entropy_range(found: Distribution, parametrize: Parametrize) -> Range:
     distribution from the values' own, saturated one.
 
     After S. Migacz, "8-bit Inference with TensorRT" (GTC 2017), with one threshold T for both sides: the
-    candidates are [max(low, -T), min(high, T)]. Exact zeros take no part, as there.
+    candidates are [max(low, -T), min(high, T)]. Exact zeros take no part, as there. Fewer than 4096 other
+    values keep their extremes.
     """
     low, high = min(found.low, 0.0), max(found.high, 0.0)
-    if len(found.centers) == 0:
+    if found.counts.sum() < ENOUGH_FOR_ENTROPY:
         return low, high
+    found = _coarser(found)
     best, least = (low, high), np.inf
-    for limit in max(-low, high) * SHRINKING:
+    for limit in max(-low, high) * ENTROPY_SHRINKING:
         span = max(low, -limit), min(high, limit)
         divergence = _divergence(found, span, parametrize(*span))
         if divergence < least:
             best, least = span, divergence
     return float(best[0]), float(best[1])
+
+
+def _coarser(found: Distribution) -> Distribution:
+    """The same values in bins so wide that about 1024 lie between 0 and the greatest magnitude."""
+    width = max(found.width, 2.0 ** np.ceil(np.log2(max(-found.low, found.high) / ENTROPY_BINS)))
+    places, inverse = np.unique(np.floor(found.centers / width), return_inverse=True)
+    counts = np.bincount(inverse, found.counts).astype(np.int64)
+    return replace(found, centers=(places + 0.5) * width, counts=counts, width=width)
 
 
 def _steps(values: Steps, parameters: ActivationParameters) -> Steps:

@@ -194,7 +194,9 @@ def test_batches_are_bound_before_splitting(network):
 def test_progress_counts_every_run(network):
     seen = []
     images = {"image": normal((3, 8, 8, 3), 20)}
-    quantize(network, images, QuantizeOptions(method="percentile"), progress=lambda done, total: seen.append((done, total)))
+    quantize(
+        network, images, QuantizeOptions(method="percentile"), progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(count, 3) for count in range(1, 4)]
 
 
@@ -215,7 +217,9 @@ def test_percentile_cuts_outliers_and_minmax_does_not(make_model):
     values = np.linspace(0, 1, 1000, dtype=np.float32)[None]
     values[0, 500] = 100.0
     wide = storage(quantize(source, {"x": values}))["x_quantized"][0]
-    narrow = storage(quantize(source, {"x": values}, QuantizeOptions(method="percentile", percentile=99.0)))["x_quantized"][0]
+    narrow = storage(quantize(source, {"x": values}, QuantizeOptions(method="percentile", percentile=99.0)))[
+        "x_quantized"
+    ][0]
     assert wide == pytest.approx(100 / 255)
     assert narrow == pytest.approx(1 / 255, rel=0.05)
 
