@@ -38,33 +38,40 @@ class StandardizeQOperators:
     name: str = "standardize-qoperators"
 
     def run(self, model: Model) -> Model:
-        graph = Graph(model)
-        forms = _forms(graph)
-        pools = [node for node in graph.nodes if _is_stored_pool(graph, node)]
-        changed = bool(forms or pools)
-        for node in pools:
-            _surround(graph, node)
-        for node in graph.nodes:
-            if is_standard(node, *BY_NATURE):
-                _explain(node, BY_NATURE[node.op_type])
-                changed = True
-        if not changed:
-            return model
-        types = _types(model) if forms else {}
-        for node in list(graph.nodes):
-            if node.name not in forms:
-                continue
-            standard = forms[node.name]
-            reason = "its parameters are not constant, or its attributes have no standard form"
-            found = reason if standard is None else difference(graph, node, standard)
-            if standard is not None and found is None:
-                _replace(graph, node, standard)
-                continue
-            _explain(node, found or reason)
-            kind = types.get(node.output[0])
-            if kind is not None:
-                _set_type(graph, node.output[0], kind)
-        return InferShapes().run(graph.finish())
+        return _surround_pools(_standardize(model))
+
+
+def _standardize(model: Model) -> Model:
+    graph = Graph(model)
+    forms = _forms(graph)
+    explained = [node for node in graph.nodes if is_standard(node, *BY_NATURE)]
+    if not forms and not explained:
+        return model
+    for node in explained:
+        _explain(node, BY_NATURE[node.op_type])
+    types = _types(model) if forms else {}
+    for node in list(graph.nodes):
+        if node.name not in forms:
+            continue
+        standard = forms[node.name]
+        reason = "its parameters are not constant, or its attributes have no standard form"
+        found = reason if standard is None else difference(graph, node, standard)
+        if standard is not None and found is None:
+            _replace(graph, node, standard)
+            continue
+        _explain(node, found or reason)
+        kind = types.get(node.output[0])
+        if kind is not None:
+            _set_type(graph, node.output[0], kind)
+    return InferShapes().run(graph.finish())
+
+
+def _surround_pools(model: Model) -> Model:
+    graph = Graph(model)
+    pools = [node for node in graph.nodes if _is_stored_pool(graph, node)]
+    for node in pools:
+        _surround(graph, node)
+    return InferShapes().run(graph.finish()) if pools else model
 
 
 def _is_stored_pool(graph: Graph, node: onnx.NodeProto) -> bool:
