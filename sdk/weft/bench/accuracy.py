@@ -25,7 +25,9 @@ GOAL_POINTS = 0.5
 Scores = npt.NDArray[np.float64]
 
 
-def run(models: str = "../shared/models", inputs: str = "../shared/inputs", examples: str = "examples") -> dict[str, Any]:
+def run(
+    models: str = "../shared/models", inputs: str = "../shared/inputs", examples: str = "examples"
+) -> dict[str, Any]:
     """One row per model: top-1 accuracy in percent in float, quantized by Weft with its defaults (the integer
     graph that the accelerator computes) and by ONNX Runtime's quantize_static with its defaults, both
     calibrated on the same samples, none of which is counted. Models whose data are absent are listed apart.

@@ -177,7 +177,9 @@ def _from_input(node: onnx.NodeProto, values: Array, shape: tuple[int, ...]) -> 
 
 
 def _store(graph: Graph, node: onnx.NodeProto, index: int, value: Array) -> None:
-    """A constant of this node's own: others may read the old one."""
-    graph.replace_input(
-        node, index, graph.add_constant(f"{node.input[index].removesuffix('_equalized')}_equalized", value)
-    )
+    """Gives a node another constant; where others read the old one, under a name of its own."""
+    name = node.input[index]
+    if graph.only_consumer(name) is node:
+        graph.set_constant(name, value)
+    else:
+        graph.replace_input(node, index, graph.add_constant(f"{name}_equalized", value))

@@ -49,9 +49,10 @@ def layers_of(graph: Graph, plan: Plan) -> tuple[Layer, ...]:
 class Probe:
     """Runs the model with any set of layers quantized and the others in float.
 
-    Behind every DequantizeLinear stands Where(switch, restored, float): one session, and exactly the values
-    of both models. A tensor is stored while a layer that reads or makes it is on; tensors with only data
-    movement between them switch together.
+    Behind every DequantizeLinear stands Where(switch, restored, float), so one session runs them all. Weights are
+    thereby computed, and ONNX Runtime adds their products in another order than for constant ones: results are
+    the models' own up to float32 rounding. Compare runs of one probe with each other. A tensor is stored while a layer that reads or makes it is on; tensors with only data
+    movement between them switch together, for all that read them.
     """
 
     def __init__(self, float_graph: Graph, emission: Emission) -> None:
