@@ -49,10 +49,11 @@ def layers_of(graph: Graph, plan: Plan) -> tuple[Layer, ...]:
 class Probe:
     """Runs the model with any set of layers quantized and the others in float.
 
-    Behind every DequantizeLinear stands Where(switch, restored, float), so one session runs them all. Weights are
-    thereby computed, and ONNX Runtime adds their products in another order than for constant ones: results are
-    the models' own up to float32 rounding. Compare runs of one probe with each other. A tensor is stored while a layer that reads or makes it is on; tensors with only data
-    movement between them switch together, for all that read them.
+    Behind every DequantizeLinear stands Where(switch, restored, float), so one session runs them all. Weights
+    are thereby computed, and ONNX Runtime adds their products in another order than for constant ones:
+    results are the models' own up to float32 rounding. Compare runs of one probe with each other. A tensor is
+    stored, for all that read it, while a layer that reads or makes it is on; tensors with only data movement
+    between them switch together.
     """
 
     def __init__(self, float_graph: Graph, emission: Emission) -> None:
