@@ -57,7 +57,7 @@ class QuantizeOptions:
     weight_symmetry: Symmetry = "symmetric"
     weight_granularity: Granularity = "channel"
     equalize: bool = False
-    correct_bias: bool = False
+    correct_bias: bool = True
     minimum_snr: float | None = None
     nodes: Mapping[str, NodeOptions] = field(default_factory=dict)
 

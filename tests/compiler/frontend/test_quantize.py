@@ -151,8 +151,9 @@ def test_equal_inputs_give_equal_models(network):
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
 
 
-def test_weights_and_biases_have_the_promised_form(network):
-    model = quantize(network, {"image": normal((4, 8, 8, 3), 20)})
+@pytest.mark.parametrize(("correct_bias", "biases"), [(False, 1), (True, 2)])
+def test_weights_and_biases_have_the_promised_form(network, correct_bias, biases):
+    model = quantize(network, {"image": normal((4, 8, 8, 3), 20)}, QuantizeOptions(correct_bias=correct_bias))
     values = constants(model)
     producers = {node.output[0]: node for node in model.proto.graph.node}
     checked = 0
@@ -169,7 +170,7 @@ def test_weights_and_biases_have_the_promised_form(network):
         assert values[b.input[0]].dtype == np.int32
         assert np.array_equal(values[b.input[1]], values[x.input[1]] * scale)
         checked += 1
-    assert checked == 1
+    assert checked == biases
 
 
 def test_a_quantized_model_comes_back_as_it_is(network):
