@@ -96,21 +96,7 @@ def _decibels(expected: Scores, found: Scores) -> float:
 
 
 def _by_onnx_runtime(model: Model, name: str, calibration: FloatArray) -> onnx.ModelProto:
-    """What quantize_static makes of the model's file with its default settings.
-
-    It cannot take every file (operator sets below 11): then it gets the same model as Weft normalized it.
-    Raises WeftError where it takes neither.
-    """
-    with tempfile.TemporaryDirectory() as folder, _quiet_logging():
-        for source in (model, normalize(model)):
-            try:
-                return _quantize_static(source, name, calibration, Path(folder))
-            except (ValueError, RuntimeError, NotImplementedError) as error:
-                last = error
-    raise WeftError(f"{model.name}: ONNX Runtime's quantize_static fails: {last}")
-
-
-def _quantize_static(model: Model, name: str, calibration: FloatArray, folder: Path) -> onnx.ModelProto:
+    """What ONNX Runtime's quantize_static makes of the model with its default settings."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -123,10 +109,11 @@ def _quantize_static(model: Model, name: str, calibration: FloatArray, folder: P
             sample = next(self.samples, None)
             return None if sample is None else {name: sample[None]}
 
-    source, target = folder / "float.onnx", folder / "quantized.onnx"
-    onnx.save(model.proto, source)
-    quantize_static(str(source), str(target), Reader())
-    return onnx.load(target)
+    with tempfile.TemporaryDirectory() as folder, _quiet_logging():
+        source, target = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
+        onnx.save(model.proto, source)
+        quantize_static(str(source), str(target), Reader())
+        return onnx.load(target)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from weft.quantize.emit import Emission, Emitter
 from weft.quantize.equalize import equalize
 from weft.quantize.layer_norm import fuse_layer_norms
 from weft.quantize.options import DEFAULT_OPTIONS, QuantizeOptions
-from weft.quantize.plan import Plan, make_plan, operand_names
+from weft.quantize.plan import Plan, make_plan, makers, operand_names
 from weft.quantize.ranges import Observation, Progress, observe
 
 __all__ = ["Calibrated", "calibrate", "emit"]
@@ -61,6 +61,7 @@ def calibrate(
     kept = frozenset(exclude) | options.kept_float
     _check_names(Graph(float_model), (*exclude, *options.nodes))
     float_model = fuse_layer_norms(float_model, kept)
+    kept = _with_fused(Graph(float_model), kept)
     data = CalibrationData(float_model, calibration)
     if options.equalize:
         float_model = equalize(float_model, kept, data.head())
@@ -70,6 +71,18 @@ def calibrate(
     counted = counted_tensors(graph, plan, options)
     observed = observe(float_model, tensors, counted, data.stream(), data.total, progress)
     return Calibrated(float_model, options, _without_endless(graph, plan, kept, observed), observed, data.head())
+
+
+def _with_fused(graph: Graph, exclude: frozenset[str]) -> frozenset[str]:
+    """The excluded nodes and what would be fused behind them: by itself, an activation behind a float
+    convolution would store its input once more."""
+    plan = make_plan(graph, ())
+    found = set(exclude)
+    for tensor in plan.produced:
+        names = [node.name for node in makers(graph, plan, tensor)]  # from the last one upwards
+        places = [place for place, name in enumerate(names) if name in exclude]
+        found.update(names[: max(places, default=0)])
+    return frozenset(found)
 
 
 def emit(calibrated: Calibrated, skipped: Collection[str] = ()) -> Emission:
