@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from weft.bench.accuracy_data import TASKS, Fold, FloatArray, Task
+from weft.bench.accuracy_data import TASKS, FloatArray, Fold, Task
 from weft.errors import WeftError
 from weft.frontend import Model, default_session, integerize, load, normalize, reference_session
 from weft.quantize import QuantizeOptions, quantize

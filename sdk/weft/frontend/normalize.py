@@ -17,6 +17,7 @@ from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.protocol import Pass
 from weft.frontend.passes.remove_identities import RemoveIdentities
 from weft.frontend.passes.sum_to_add import SumToAdd
+from weft.frontend.passes.transposed_weights import TransposeStoredWeights
 from weft.frontend.passes.unique_names import UniqueNames
 from weft.frontend.passes.upgrade_opset import UpgradeOpset
 from weft.frontend.qoperator import StandardizeQOperators
@@ -39,6 +40,7 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         SumToAdd(),
         RemoveIdentities(),
         FoldConstants(),
+        TransposeStoredWeights(),
         RemoveIdentities(),
         FoldBatchNorm(),
         FoldChannelScale(),
