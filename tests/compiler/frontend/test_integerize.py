@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft.frontend.exact_kernels import unsigned_operands
