@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import weft
+from weft.errors import WeftError
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 
 STEP = 0.02
@@ -122,3 +123,11 @@ def test_a_bias_that_cannot_be_stored_leaves_the_operator_in_float(change):
     feed = {"x": np.random.default_rng(7).standard_normal((1, 3, 8, 8)).astype(np.float32)}
     found, expected = (session(model).run(None, feed)[0] for session in (reference_session, default_session))
     assert found.shape == expected.shape == (1, 5)
+
+
+@pytest.mark.parametrize("order", [[0, 0], [1, 0, 2], [1, 5]])
+def test_impossible_transpositions_of_weights_are_refused_without_a_crash(order):
+    exported = Exported("MatMul", fake_quantized=False)
+    next(node for node in exported.nodes if node.op_type == "Transpose").attribute[0].ints[:] = order
+    with pytest.raises(WeftError):
+        weft.compile(load(exported.model()))

@@ -231,3 +231,17 @@ def test_parameters_that_are_not_usable_leave_the_node_alone(names, constants):
     model = normalize(load(proto))
     assert kinds(model) == ["QLinearSigmoid"]
     assert model.proto.graph.node[0].metadata_props[0].value.startswith("its parameters are not constant")
+
+
+def test_hostile_nodes_do_no_harm():
+    """Attributes and inputs out of all bounds, and no outputs: the node stays, or the model is refused."""
+    parameters = {"s": np.float32(0.1), "z": np.uint8(3)}
+    part = ["x", "s", "z"]
+    for axis in (10**9, -(10**9), 17):
+        proto = one_node("QLinearConcat", ["s", "z", *part, *part], {"x": (4, 4)}, "uint8", parameters, axis=axis)
+        assert kinds(normalize(load(proto))) == ["QLinearConcat"]
+    for op in ("QGemm", "QLinearAdd", "QLinearConcat", "QLinearSigmoid", "QLinearAveragePool"):
+        proto = one_node(op, ["x"], {"x": (4, 4)}, "uint8", {})
+        assert kinds(normalize(load(proto))) == [op]
+        proto.graph.node.append(helper.make_node(op, ["x"], [], "mute", domain=CONTRIBUTED))
+        normalize(load(proto))

@@ -35,6 +35,8 @@ def _rewrite(graph: Graph, transpose: onnx.NodeProto) -> bool:
     if values is None or scale is None or scale.ndim > 1 or transpose.output[0] in graph.output_names:
         return False
     order = integers(transpose, "perm") or tuple(reversed(range(values.ndim)))
+    if values.dtype not in (np.int8, np.uint8) or sorted(order) != list(range(values.ndim)) or not order:
+        return False
     restoring = onnx.NodeProto()
     restoring.CopyFrom(source)
     restoring.name = graph.fresh_node_name(f"{transpose.name}_DequantizeLinear")

@@ -15,6 +15,8 @@ from weft.frontend.graph import Array, Graph, attributes, integer, real
 __all__ = ["DOMAIN", "FORMS", "Quantized", "Standard", "standard_form"]
 
 DOMAIN = "com.microsoft"
+POOLING_ATTRIBUTES = ("auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides")
+MOST_AXES = 16
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Standard:
 def standard_form(graph: Graph, node: onnx.NodeProto) -> Standard | None:
     """The definition of a node, or None for unknown operators, parameters that are not constant, and
     attributes that have no standard form."""
-    form = FORMS.get(node.op_type) if node.domain == DOMAIN else None
+    form = FORMS.get(node.op_type) if node.domain == DOMAIN and node.output else None
     return None if form is None else form(graph, node)
 
 
@@ -140,10 +142,11 @@ def _global_average(graph: Graph, node: onnx.NodeProto) -> Standard | None:
 def _average(graph: Graph, node: onnx.NodeProto) -> Standard | None:
     if integer(node, "channels_last", 0):
         return None
+    found = attributes(node)
     kept = {
-        name: helper.get_attribute_value(attribute)
-        for name, attribute in attributes(node).items()
-        if name != "channels_last"
+        name: helper.get_attribute_value(found[name])
+        for name in POOLING_ATTRIBUTES
+        if name in found and not found[name].ref_attr_name
     }
     return _one_input(graph, node, **kept)
 
@@ -154,9 +157,10 @@ def _concat(graph: Graph, node: onnx.NodeProto) -> Standard | None:
     parts = [_quantized(graph, node.input[index : index + 3]) for index in range(2, len(node.input), 3)]
     output = _quantized(graph, node.input[0:2], node.output[0])
     known = tuple(part for part in parts if part is not None)
-    if output is None or len(known) < len(parts) or not _per_tensor(output, *known):
+    axis = integer(node, "axis", 0)
+    if output is None or len(known) < len(parts) or not _per_tensor(output, *known) or abs(axis) > MOST_AXES:
         return None
-    return Standard("Concat", {"axis": integer(node, "axis", 0)}, known, output)
+    return Standard("Concat", {"axis": axis}, known, output)
 
 
 def _gemm(graph: Graph, node: onnx.NodeProto) -> Standard | None:

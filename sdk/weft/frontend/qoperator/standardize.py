@@ -13,7 +13,7 @@ from weft.frontend.graph import Graph, attributes, is_standard
 from weft.frontend.model import Model
 from weft.frontend.origins import record
 from weft.frontend.passes.infer_shapes import InferShapes
-from weft.frontend.qoperator.forms import FORMS, Quantized, Standard, standard_form
+from weft.frontend.qoperator.forms import FORMS, POOLING_ATTRIBUTES, Quantized, Standard, standard_form
 from weft.frontend.qoperator.proof import difference
 
 __all__ = ["REASON_KEY", "StandardizeQOperators"]
@@ -83,7 +83,9 @@ def _surround(graph: Graph, node: onnx.NodeProto) -> None:
     """MaxPool of the stored values as float32: the greatest of them is the same."""
     zero_point = np.zeros((), helper.tensor_dtype_to_np_dtype(graph.element_type(node.input[0])))
     whole = Quantized(node.input[0], np.asarray(1, np.float32), zero_point)
-    found = {name: helper.get_attribute_value(attribute) for name, attribute in attributes(node).items()}
+    given = attributes(node)
+    names = (name for name in (*POOLING_ATTRIBUTES, "storage_order") if name in given and not given[name].ref_attr_name)
+    found = {name: helper.get_attribute_value(given[name]) for name in names}
     _replace(graph, node, Standard("MaxPool", found, (whole,), replace(whole, tensor=node.output[0])))
 
 
@@ -92,7 +94,7 @@ def _forms(graph: Graph) -> dict[str, Standard | None]:
 
 
 def _is_contributed(node: onnx.NodeProto) -> bool:
-    return node.domain == "com.microsoft" and node.op_type in FORMS
+    return node.domain == "com.microsoft" and node.op_type in FORMS and bool(node.output)
 
 
 def _types(model: Model) -> Mapping[str, onnx.TypeProto]:
@@ -115,7 +117,8 @@ def _replace(graph: Graph, node: onnx.NodeProto, standard: Standard) -> None:
 
 
 def _explain(node: onnx.NodeProto, reason: str) -> None:
-    kept = [(entry.key, entry.value) for entry in node.metadata_props if entry.key != REASON_KEY]
+    entries = [(entry.key, entry.value) for entry in node.metadata_props if entry.key != REASON_KEY]
+    kept = [(key, value) for key, value in entries if isinstance(key, str) and isinstance(value, str)]
     del node.metadata_props[:]
     for key, value in (*kept, (REASON_KEY, reason)):
         node.metadata_props.add(key=key, value=value)
