@@ -28,8 +28,8 @@ Source = str | os.PathLike[str] | Model
 class PrepareOptions:
     """What a float model is calibrated with, in this order: `samples`, `inputs` (those it will run on), or
     random ones from `seed`. `shapes` binds symbolic extents of the model's inputs (the batch is 1 if not
-    given). `quantization` says how a float model is quantized; `host`, `pins` and `annotate` say what runs where, as for `weft.compile`
-    (None: DEFAULT_HOST)."""
+    given). `quantization` says how a float model is quantized; `host`, `pins` and `annotate` say what runs
+    where, as for `weft.compile` (None: DEFAULT_HOST)."""
 
     samples: Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] | None = None
