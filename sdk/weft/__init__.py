@@ -13,7 +13,7 @@ from weft.api import verify
 from weft.dynamic import DynamicProgram
 from weft.frontend import Model, load
 from weft.program import Program, compile
-from weft.quantize import quantize
+from weft.quantize import NodeOptions, QuantizeOptions, quantize
 from weft_runtime import Session
 from weft_sim.machine import MachineConfig, machine
 
@@ -23,7 +23,9 @@ __all__ = [
     "DynamicProgram",
     "MachineConfig",
     "Model",
+    "NodeOptions",
     "Program",
+    "QuantizeOptions",
     "Session",
     "__version__",
     "compile",

@@ -15,7 +15,7 @@ from weft.errors import ArtifactError, ModelError
 from weft.frontend import Model, load, rebind
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST
-from weft.quantize import quantize, random_calibration
+from weft.quantize import QuantizeOptions, quantize, random_calibration
 from weft_runtime import artifact
 from weft_runtime.executable import Executable
 from weft_runtime.inputs import check_inputs
@@ -39,8 +39,8 @@ Source = str | os.PathLike[str] | Model
 class PrepareOptions:
     """What a float model is calibrated with, in this order: `samples`, `inputs` (those it will run on), or
     random ones from `seed`. `shapes` binds symbolic extents of the model's inputs (the batch is 1 if not
-    given). `host`, `pins` and `annotate` say what runs where, as for `weft.compile`
-    (None: DEFAULT_HOST)."""
+    given). `quantization` says how a float model is quantized; `host`, `pins` and `annotate` say what runs
+    where, as for `weft.compile` (None: DEFAULT_HOST)."""
 
     samples: Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] | None = None
@@ -49,6 +49,7 @@ class PrepareOptions:
     host: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
+    quantization: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def extents(self, model: Model) -> dict[str, int]:
         """The extents to bind: those given, and those behind the leading axes as calibration or input arrays have
@@ -101,6 +102,7 @@ def prepare(source: Source, options: PrepareOptions = NO_OPTIONS, progress: Prog
     quantized = quantize(
         model,
         arrays,
+        options.quantization,
         shapes=extents,
         progress=lambda done, total: progress("quantize", done, total),
     )

@@ -43,10 +43,19 @@ def _partition(units: str = "10000", problems: str = "5", processors: str = "2")
     return run(units, problems, processors)
 
 
+def _accuracy(
+    models: str = "../shared/models", inputs: str = "../shared/inputs", examples: str = "examples"
+) -> dict[str, Any]:
+    from weft.bench.accuracy import run
+
+    return run(models, inputs, examples)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
         Benchmark("simulator", "speed of the simulator, and of the RTL, on the convolutions of ResNet-18", _simulator),
+        Benchmark("accuracy", "float models against Weft's quantizer and ONNX Runtime's, on labelled data", _accuracy),
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )

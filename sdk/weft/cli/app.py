@@ -20,6 +20,7 @@ from weft.cli.compile import compile_command
 from weft.cli.cosim import cosim_command
 from weft.cli.disasm import disasm_command
 from weft.cli.explain import explain_command
+from weft.cli.quantize import quantize_command
 from weft.cli.run import run_command
 from weft.cli.targets import targets_command
 from weft.cli.verify import verify_command
@@ -29,6 +30,7 @@ __all__ = ["app", "main"]
 
 VERBS: dict[str, Callable[..., None]] = {
     "compile": compile_command,
+    "quantize": quantize_command,
     "run": run_command,
     "verify": verify_command,
     "cosim": cosim_command,

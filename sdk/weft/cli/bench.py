@@ -75,5 +75,23 @@ def _list(console: Console, listed: list[dict[str, str]]) -> None:
 def _render(console: Console, figures: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for key, value in figures.items():
-        table.add_row(key.replace("_", " "), f"{value:,.6g}" if isinstance(value, float) else str(value))
+        if isinstance(value, list):
+            _render_rows(console, value)
+        else:
+            table.add_row(key.replace("_", " "), _shown(value))
     console.print(table)
+
+
+def _render_rows(console: Console, rows: list[dict[str, Any]]) -> None:
+    """A list of equal records as a table of its own."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for key, value in rows[0].items() if rows else ():
+        table.add_column(key.replace("_", " "), justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    if rows:
+        console.print(table)
+
+
+def _shown(value: object) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)

@@ -24,6 +24,22 @@ from weft.cli.options import (
     pins_of,
     shape_choices_of,
 )
+from weft.cli.quantization import (
+    DEFAULTS,
+    ActivationSymmetryOption,
+    ActivationTypeOption,
+    BiasCorrectionOption,
+    EqualizeOption,
+    MethodOption,
+    MinimumSnrOption,
+    NodeOption,
+    PercentileOption,
+    WeightGranularityOption,
+    WeightSymmetryOption,
+    WeightTypeOption,
+    node_options,
+)
+from weft.quantize.options import QuantizeOptions
 
 __all__ = ["compile_command"]
 
@@ -33,6 +49,17 @@ def compile_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.weft", help="The artifact to write.")],
     target: TargetOption = None,
     calibration: CalibrationOption = None,
+    method: MethodOption = DEFAULTS.method,
+    percentile: PercentileOption = DEFAULTS.percentile,
+    activations: ActivationTypeOption = DEFAULTS.activation_type,
+    activation_zero_point: ActivationSymmetryOption = DEFAULTS.activation_symmetry,
+    weights: WeightTypeOption = DEFAULTS.weight_type,
+    weight_zero_point: WeightSymmetryOption = DEFAULTS.weight_symmetry,
+    weight_scales: WeightGranularityOption = DEFAULTS.weight_granularity,
+    equalize: EqualizeOption = DEFAULTS.equalize,
+    correct_bias: BiasCorrectionOption = DEFAULTS.correct_bias,
+    minimum_snr: MinimumSnrOption = None,
+    node: NodeOption = None,
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
@@ -50,12 +77,19 @@ def compile_command(
     from weft.backends import DEFAULT_TARGET, resolve_target
     from weft_runtime.artifact import save
 
+    quantization = QuantizeOptions(
+        method, percentile, activations, activation_zero_point, weights, weight_zero_point, weight_scales, equalize,
+        correct_bias, minimum_snr, node_options(node),
+    )  # fmt: skip
+    quantization.check()
     start = time.perf_counter()
     accelerators = resolve_target(target or DEFAULT_TARGET)
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
         choices = combinations(shape_choices_of(shape))
-        options = PrepareOptions(samples, seed=seed, shapes=choices[0], host=host, pins=pins_of(pin))
+        options = PrepareOptions(
+            samples, seed=seed, shapes=choices[0], quantization=quantization, host=host, pins=pins_of(pin)
+        )
         prepared = prepare(model, options, stages)
         executables = build_variants(prepared, choices, accelerators, stages)
         save(executables, output)

@@ -8,6 +8,7 @@ from weft.frontend.graph import Graph, is_standard
 from weft.frontend.integer import bounds, conv, matmul
 from weft.frontend.integer.emit import Match
 from weft.frontend.integer.quantization import read, stored
+from weft.frontend.integer.store_biases import StoreBiases
 from weft.frontend.model import Model
 from weft.frontend.normalize import run_passes
 from weft.frontend.passes.explicit_pads import ExplicitPads
@@ -21,15 +22,16 @@ def integerize(model: Model) -> Model:
 
     An operator is quantized if its operands come from DequantizeLinear, its result goes (through a bias Add
     and through Relu and Clip, if any, that nothing else reads) into QuantizeLinear alone, and its bias is
-    int32 with the scale sx * sw. Relu and Clip become an integer Clip where they bound tighter than the
-    output's type does. Everything else stays literally as it is, integer operators that are there already
-    too. Tensors that survive keep their names; a node made of several keeps the main one's name and lists all
-    in its metadata "weft.nodes". A model without quantization comes back as it is. `docs/numerics.md` has the
-    formulas.
+    int32 with the scale sx * sw, or a float constant that can be stored so. Relu and Clip become an integer
+    Clip where they bound tighter than the output's type does. Everything else stays literally as it is,
+    integer operators that are there already too. Tensors that survive keep their names; a node made of
+    several keeps the main one's name and lists all in its metadata "weft.nodes". A model without
+    quantization comes back as it is. `docs/numerics.md` has the formulas.
     """
     if not model.is_quantized:
         return model
-    graph = Graph(run_passes(model, (UniqueNames(), LiftConstants(), InferShapes(), ExplicitPads())))
+    prepared = (UniqueNames(), LiftConstants(), InferShapes(), ExplicitPads(), StoreBiases())
+    graph = Graph(run_passes(model, prepared))
     for node in list(graph.nodes):
         match = _match(graph, node) if is_standard(node, "QuantizeLinear") else None
         if match is None:

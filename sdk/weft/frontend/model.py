@@ -13,7 +13,11 @@ from onnx import helper
 from weft.errors import ModelError
 from weft_runtime.executable import TensorSignature
 
-INTEGER_OPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
+INTEGER_OPERATORS = frozenset({
+    "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QGemm", "QLinearAdd",
+    "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearGlobalAveragePool",
+    "QLinearAveragePool", "QLinearConcat",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from weft.frontend.passes.protocol import Pass
 from weft.frontend.passes.remove_identities import RemoveIdentities
 from weft.frontend.passes.sink_bias import SinkBias
 from weft.frontend.passes.sum_to_add import SumToAdd
+from weft.frontend.passes.transposed_weights import TransposeStoredWeights
 from weft.frontend.passes.unique_names import UniqueNames
 from weft.frontend.passes.unroll_recurrent import UnrollRecurrent
 from weft.frontend.passes.upgrade_opset import UpgradeOpset
+from weft.frontend.qoperator import StandardizeQOperators
 
 NO_SHAPES: Mapping[str, int] = {}
 
@@ -38,10 +40,12 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         LiftConstants(),
         UniqueNames(),
         InferShapes(),
+        StandardizeQOperators(),
         SumToAdd(),
         RemoveIdentities(),
         FoldConstants(),
         UnrollRecurrent(),
+        TransposeStoredWeights(),
         RemoveIdentities(),
         FoldBatchNorm(),
         FoldChannelScale(),

@@ -134,6 +134,9 @@ def _longest_match(graph: Graph, node: onnx.NodeProto, patterns: Sequence[Mappin
 
 
 def _unknown(node: onnx.NodeProto) -> str:
+    stated = next((entry.value for entry in node.metadata_props if entry.key == "weft.reason"), "")
+    if stated and isinstance(stated, str):  # bytes, where a file holds no UTF-8
+        return " ".join(stated.split())
     if node.op_type == "DequantizeLinear":
         return "it gives floating-point values to the host or the user"
     return f"no pattern of this accelerator starts at {node.op_type} here"

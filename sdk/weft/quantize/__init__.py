@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from weft.quantize.calibration import random_calibration
-from weft.quantize.quantizer import quantize
+from weft.quantize.entry import Quantized, quantize, quantize_and_measure
+from weft.quantize.options import NodeOptions, QuantizeOptions
+from weft.quantize.sensitivity import LayerSensitivity, SensitivityReport
 
-__all__ = ["quantize", "random_calibration"]
+__all__ = [
+    "LayerSensitivity",
+    "NodeOptions",
+    "QuantizeOptions",
+    "Quantized",
+    "SensitivityReport",
+    "quantize",
+    "quantize_and_measure",
+    "random_calibration",
+]

@@ -17,6 +17,53 @@ from weft_runtime.executable import TensorSignature
 
 Samples = Mapping[str, npt.NDArray[np.generic]]
 RANDOM_SAMPLES = 8
+# What passes after the first one work on.
+KEPT_SAMPLES = 64
+KEPT_BYTES = 64 * 2**20
+
+
+class CalibrationData:
+    """Calibration data, read once: `head` gives the first 64 samples (fewer, but one at least, where these take
+    64 MiB), `stream` all of them one by one."""
+
+    def __init__(self, model: Model, calibration: Samples | Iterable[Samples]) -> None:
+        self._model = model
+        self._calibration = calibration
+        self._samples = split_samples(model, calibration)
+        self._kept: list[dict[str, Array]] = []
+        self._bytes = 0
+
+    @property
+    def total(self) -> int:
+        """The number of samples, 0 where only reading them all would tell."""
+        if not isinstance(self._calibration, Mapping):
+            return 0
+        counts = (_rows(value, self._calibration.get(value.name)) for value in self._model.inputs)
+        return next((count for count in counts if count is not None), 1)
+
+    def head(self) -> tuple[dict[str, Array], ...]:
+        """The first samples, read ahead if need be. Raises QuantizationError as `stream` does."""
+        while not self._is_full and (sample := next(self._samples, None)) is not None:
+            self._keep(sample)
+        if not self._kept:
+            raise QuantizationError("the calibration data hold no sample; give at least one")
+        return tuple(self._kept)
+
+    def stream(self) -> Iterator[dict[str, Array]]:
+        """Every sample once. Raises QuantizationError for data that do not fit, that hold NaN, or for none."""
+        yield from self.head()
+        for sample in self._samples:
+            _check_numbers(sample)
+            yield sample
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._kept) >= KEPT_SAMPLES or self._bytes >= KEPT_BYTES
+
+    def _keep(self, sample: dict[str, Array]) -> None:
+        _check_numbers(sample)
+        self._kept.append(sample)
+        self._bytes += sum(values.nbytes for values in sample.values())
 
 
 def random_calibration(
@@ -52,6 +99,18 @@ def split_samples(model: Model, calibration: Samples | Iterable[Samples]) -> Ite
             raise QuantizationError(f"calibration inputs hold different numbers of samples ({stated})")
         for index in range(next(iter(split.values()), 1)):
             yield {value.name: _sample(value, np.asarray(arrays[value.name]), index) for value in model.inputs}
+
+
+def _check_numbers(sample: Samples) -> None:
+    for name, values in sample.items():
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise QuantizationError(f"calibration input '{name}' holds nan; give data without")
+
+
+def _rows(value: TensorSignature, array: npt.NDArray[np.generic] | None) -> int | None:
+    """How many samples an array seems to hold, before it is checked."""
+    batch, extents = _batch(value), np.shape(array) if array is not None else ()
+    return extents[0] // max(batch, 1) or 1 if batch is not None and extents else None
 
 
 def _check_names(model: Model, arrays: Samples) -> None:

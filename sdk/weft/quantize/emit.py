@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from onnx import helper
 from weft.frontend.graph import Array, Graph, integer, is_standard, real, remove_attribute, set_attribute
 from weft.frontend.model import Model
 from weft.quantize.operators import BINARY
+from weft.quantize.options import QuantizeOptions, StorageType
 from weft.quantize.parameters import (
     ActivationParameters,
     WeightParameters,
@@ -22,13 +24,44 @@ from weft.quantize.parameters import (
 from weft.quantize.plan import Plan, is_bias_add, operand_names
 
 
-class Emitter:
-    """Rewrites one float graph; `emit` does all of it."""
+@dataclass(frozen=True)
+class Restored:
+    """A tensor that a DequantizeLinear of the emitted model makes, and the float tensor it stands for.
 
-    def __init__(self, graph: Graph, plan: Plan, parameters: Mapping[str, ActivationParameters]) -> None:
+    `activation`: the stored tensor's name in the float graph, or "" for the constant operand `index` of the
+    node `node`, whose float value is `constant`.
+    """
+
+    tensor: str
+    source: str
+    activation: str
+    node: str
+    index: int
+    constant: Array | None
+
+
+@dataclass(frozen=True)
+class Emission:
+    """A QDQ model, the plan and the parameters it was made by, and which of its tensors stand for which
+    of the float model's."""
+
+    model: Model
+    plan: Plan
+    parameters: Mapping[str, ActivationParameters]
+    restored: tuple[Restored, ...]
+
+
+class Emitter:
+    """Rewrites one float graph; `emit` does all of it, and `restored` says afterwards what stands for what."""
+
+    def __init__(
+        self, graph: Graph, plan: Plan, parameters: Mapping[str, ActivationParameters], options: QuantizeOptions
+    ) -> None:
         self._graph = graph
         self._plan = plan
         self._parameters = parameters
+        self._options = options
+        self.restored: list[Restored] = []
         self._scales: dict[bytes, str] = {}
         self._dequantized: dict[str, str] = {}
         self._constants: dict[tuple[str, int | None, bytes, bytes, bytes], str] = {}
@@ -63,6 +96,7 @@ class Emitter:
             graph.rewire(name, restored)
         else:
             self._dequantized[name] = restored
+        self.restored.append(Restored(restored, source, name, "", 0, None))
         parameters = self._parameters[name]
         scale, zero_point = self._names(parameters.scale, parameters.zero_point)
         stored = graph.fresh(f"{name}_quantized")
@@ -89,6 +123,8 @@ class Emitter:
         parameters = given or activation_parameters(
             float(values.min(initial=0.0)),
             float(values.max(initial=0.0)),
+            self._options.activation_type,
+            self._options.activation_symmetry,
         )
         stored = quantize_activation(values, parameters)
         self._replace(node, index, stored, np.asarray(parameters.scale), np.asarray(parameters.zero_point), None)
@@ -104,11 +140,21 @@ class Emitter:
             return
         bias, holder, position = self._bias(node)
         source = self._parameters.get(node.input[0])
-        axis = _channel_axis(node, weights)
-        quantized = quantize_weights(weights, axis, bias, None if source is None else source.scale)
-        self._replace(node, 1, quantized.stored, quantized.scale, np.zeros(quantized.scale.shape, np.int8), axis)
+        axis = _channel_axis(node, weights) if self._is_per_channel else None
+        input_scale = None if source is None else source.scale
+        storage, symmetry = self._weight_type(node), self._options.weight_symmetry
+        quantized = quantize_weights(weights, axis, bias, input_scale, storage, symmetry)
+        self._replace(node, 1, quantized.stored, quantized.scale, quantized.zero_point, axis)
         if bias is not None and source is not None:
             self._quantize_bias(holder, position, bias, source, quantized)
+
+    @property
+    def _is_per_channel(self) -> bool:
+        return self._options.weight_granularity == "channel" and self._options.weight_symmetry == "symmetric"
+
+    def _weight_type(self, node: onnx.NodeProto) -> StorageType:
+        chosen = self._options.nodes.get(node.name)
+        return self._options.weight_type if chosen is None or chosen.weight_type is None else chosen.weight_type
 
     def _bias(self, node: onnx.NodeProto) -> tuple[Array | None, onnx.NodeProto, int]:
         """The bias of a weighted node, one value per output channel, with the node and input that hold it."""
@@ -158,6 +204,7 @@ class Emitter:
             return
         name = graph.add_constant(f"{base}_quantized", stored)
         restored = graph.fresh(f"{base}_dequantized")
+        self.restored.append(Restored(restored, base, "", node.name, index, graph.constant(base)))
         restoring = helper.make_node(
             "DequantizeLinear",
             [name, *self._names(scale, zero_point)],
@@ -205,4 +252,4 @@ def _absorb_factors(graph: Graph, node: onnx.NodeProto) -> None:
         remove_attribute(node, factor)
 
 
-__all__ = ["Emitter"]
+__all__ = ["Emission", "Emitter", "Restored"]

@@ -68,14 +68,14 @@ def operand_names(graph: Graph, node: onnx.NodeProto) -> tuple[str, ...]:
     return tuple(name for name in names if name not in graph.constants)
 
 
-def share_ranges(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """The range of each stored tensor after those that only differ by data movement got one in common.
+def share_ranges(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> SharedRanges:
+    """The stored tensors in groups of those that only differ by data movement, each group with one range.
 
     A moved tensor takes its source's range. The inputs of a Concat and its output share the union of their
     ranges, unless that would widen one of them more than fourfold: then each keeps its own, and Concat
     requantizes.
     """
-    groups = _Groups({name: _with_zero(ranges[name]) for name in plan.activations})
+    groups = SharedRanges({name: _with_zero(ranges[name]) for name in plan.activations})
     for node in graph.nodes:
         if node.name not in plan.nodes or not is_standard(node, *MOVING):
             continue
@@ -86,10 +86,23 @@ def share_ranges(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> dict[
         groups.join([*sources, *(name for name in node.output if name)])
         if value is not None:
             groups.widen(sources[0], value)
-    return {name: groups.range_of(name) for name in plan.activations}
+    return groups
 
 
-class _Groups:
+def makers(graph: Graph, plan: Plan, tensor: str) -> tuple[onnx.NodeProto, ...]:
+    """The quantized nodes that make a stored tensor together: its producer, and what is fused in front."""
+    found: list[onnx.NodeProto] = []
+    waiting = [tensor]
+    while waiting:
+        node = graph.producer(waiting.pop())
+        if node is None or node.name not in plan.nodes:
+            continue
+        found.append(node)
+        waiting.extend(name for name in node.input if name in plan.hidden)
+    return tuple(found)
+
+
+class SharedRanges:
     """Disjoint sets of tensors, each with the union of its members' ranges."""
 
     def __init__(self, ranges: Mapping[str, Range]) -> None:
@@ -97,24 +110,29 @@ class _Groups:
         self._range = dict(ranges)
 
     def root(self, name: str) -> str:
+        """The tensor that stands for the group of `name`."""
         while self._parent[name] != name:
             name = self._parent[name]
         return name
 
     def range_of(self, name: str) -> Range:
+        """The range that all of the group share."""
         return self._range[self.root(name)]
 
     def widen(self, name: str, value: float) -> None:
+        """Makes a group's range hold one more value."""
         root = self.root(name)
         low, high = self._range[root]
         self._range[root] = (min(low, value), max(high, value))
 
     def may_join(self, names: list[str], loss: float) -> bool:
+        """Whether the union is at most `loss` times as wide as each of the ranges."""
         spans = [self.range_of(name) for name in names]
         low, high = min(span[0] for span in spans), max(span[1] for span in spans)
         return all((high - low) <= loss * (span[1] - span[0]) for span in spans)
 
     def join(self, names: list[str]) -> None:
+        """Makes one group of several."""
         first = self.root(names[0])
         for name in names[1:]:
             other = self.root(name)

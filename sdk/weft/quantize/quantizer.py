@@ -2,89 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 
 from weft.errors import QuantizationError
 from weft.frontend.graph import Array, Graph
-from weft.frontend.load import load
 from weft.frontend.model import Model
 from weft.frontend.normalize import NO_SHAPES, normalize
 from weft.frontend.origins import origins
 from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.passes.upgrade_opset import QUANTIZABLE_OPSET
-from weft.quantize.calibration import Samples, split_samples
-from weft.quantize.emit import Emitter
+from weft.quantize.assign import assign_parameters, counted_tensors
+from weft.quantize.bias_correction import correct_biases
+from weft.quantize.calibration import CalibrationData, Samples
+from weft.quantize.emit import Emission, Emitter
+from weft.quantize.equalize import equalize
 from weft.quantize.layer_norm import fuse_layer_norms
-from weft.quantize.parameters import activation_parameters
-from weft.quantize.plan import Plan, make_plan, operand_names, share_ranges
-from weft.quantize.ranges import Method, Progress, Range, observe
+from weft.quantize.options import DEFAULT_OPTIONS, QuantizeOptions
+from weft.quantize.plan import Plan, make_plan, makers, operand_names
+from weft.quantize.ranges import Observation, Progress, observe
 
-DEFAULT_PERCENTILE = 99.99
+__all__ = ["Calibrated", "calibrate", "emit"]
 
 
-def quantize(
-    model: Model | str | Path | bytes | onnx.ModelProto,
+@dataclass(frozen=True)
+class Calibrated:
+    """A float model ready to be quantized: normalized, equalized if asked, and observed. `exclude`: nodes that
+    stay float whatever happens. `samples`: some of the calibration data, for further runs."""
+
+    model: Model
+    options: QuantizeOptions
+    exclude: frozenset[str]
+    observed: Mapping[str, Observation]
+    samples: tuple[Mapping[str, Array], ...]
+
+
+def calibrate(
+    model: Model,
     calibration: Samples | Iterable[Samples],
-    method: Method = "minmax",
-    *,
-    percentile: float = DEFAULT_PERCENTILE,
+    options: QuantizeOptions = DEFAULT_OPTIONS,
     exclude: Collection[str] = (),
     shapes: Mapping[str, int] = NO_SHAPES,
     progress: Progress | None = None,
-) -> Model:
-    """Quantizes a float model after training; the result is plain ONNX in QDQ form. Quantized models come
-    back as is.
+) -> Calibrated:
+    """Prepares a float model and runs it on the calibration data.
 
-    Weights: int8, symmetric, one scale per output channel. Activations: uint8, asymmetric, one scale per
-    tensor, from the ranges that the calibration samples show; nodes at a tensor that reaches a million in
-    magnitude (attention masks) stay float. Biases: int32 with the scale float32(sx * sw[c]). Data movement
-    and MaxPool keep their input's scale. Inputs and outputs stay float.
-
-    `calibration`: arrays by input name whose leading axis holds k times the model's batch, or an iterable of
-    such mappings. `method`: "minmax", or "percentile" with `percentile` percent of the values inside the
-    range. `exclude`: names of nodes that stay float, of the model as loaded or as normalized. `shapes`: as in
-    `normalize`. `progress(done, total)` is called after each run of the model. Equal inputs give equal models.
-
-    Raises QuantizationError for calibration data that do not fit or hold NaN, for unknown options, and for
-    models whose operator set cannot be raised to 13; ModelError for models that cannot be loaded or run.
+    Raises QuantizationError as `quantize` does.
     """
-    loaded = load(model)
-    if loaded.is_quantized:
-        return loaded
-    if method not in ("minmax", "percentile"):
-        raise QuantizationError(f"unknown calibration method '{method}'; use 'minmax' or 'percentile'")
-    if not 50.0 < percentile <= 100.0:
-        raise QuantizationError(f"percentile {percentile} must be above 50 and at most 100")
-    float_model = normalize(loaded, shapes)
+    options.check()
+    float_model = normalize(model, shapes)
     if 0 < float_model.opset < QUANTIZABLE_OPSET:
         raise QuantizationError(
-            f"{loaded.name}: operator set {float_model.opset} cannot be raised to {QUANTIZABLE_OPSET}, "
+            f"{model.name}: operator set {float_model.opset} cannot be raised to {QUANTIZABLE_OPSET}, "
             "which quantization needs; export the model again with a newer one"
         )
-    exclude = _excluded(Graph(float_model), exclude)
-    float_model = fuse_layer_norms(float_model, exclude)
+    kept = _named(Graph(float_model), frozenset(exclude) | options.kept_float)
+    _check_names(Graph(float_model), options.nodes.keys() - options.kept_float)
+    float_model = fuse_layer_norms(float_model, kept)
+    kept = _with_fused(Graph(float_model), kept)
+    data = CalibrationData(float_model, calibration)
+    if options.equalize:
+        float_model = equalize(float_model, kept, data.head())
     graph = Graph(float_model)
-    plan = make_plan(graph, exclude)
-    samples = list(split_samples(float_model, calibration))
-    if not samples:
-        raise QuantizationError("the calibration data hold no sample; give at least one")
-    _check_numbers(samples)
-    if not plan.nodes:
-        return float_model
+    plan = make_plan(graph, kept)
     tensors = (*plan.activations, *sorted(plan.hidden))
-    observed = observe(float_model, tensors, samples, method, percentile, progress)
-    plan = _without_endless(graph, plan, frozenset(exclude), observed)
-    ranges = share_ranges(graph, plan, observed)
-    parameters = {name: activation_parameters(*span) for name, span in ranges.items()}
-    return InferShapes().run(Emitter(graph, plan, parameters).emit())
+    counted = counted_tensors(graph, plan, options)
+    observed = observe(float_model, tensors, counted, data.stream(), data.total, progress)
+    return Calibrated(float_model, options, _without_endless(graph, plan, kept, observed), observed, data.head())
 
 
-def _without_endless(graph: Graph, plan: Plan, exclude: frozenset[str], observed: Mapping[str, Range]) -> Plan:
-    """The plan without the nodes that touch a tensor without a range, such as an attention mask of minus
+def _with_fused(graph: Graph, exclude: frozenset[str]) -> frozenset[str]:
+    """The excluded nodes and what would be fused behind them: by itself, an activation behind a float
+    convolution would store its input once more."""
+    plan = make_plan(graph, ())
+    found = set(exclude)
+    for tensor in plan.produced:
+        names = [node.name for node in makers(graph, plan, tensor)]  # from the last one upwards
+        places = [place for place, name in enumerate(names) if name in exclude]
+        found.update(names[: max(places, default=0)])
+    return frozenset(found)
+
+
+def emit(calibrated: Calibrated, skipped: Collection[str] = ()) -> Emission:
+    """The QDQ model of a calibrated model; nodes in `skipped` stay float too."""
+    emission = _emit(calibrated, calibrated.model, skipped)
+    if not calibrated.options.correct_bias or not emission.plan.nodes:
+        return emission
+    corrected = correct_biases(calibrated.model, emission, calibrated.samples)
+    return _with_float_constants(_emit(calibrated, corrected, skipped), emission)
+
+
+def _with_float_constants(corrected: Emission, uncorrected: Emission) -> Emission:
+    """The corrected emission, whose constants stand for those of the float model: biases before their
+    correction, zeros where there was none."""
+    values = {(each.node, each.index): each.constant for each in uncorrected.restored if each.constant is not None}
+    restored = tuple(
+        each
+        if each.constant is None
+        else replace(each, constant=values.get((each.node, each.index), np.zeros_like(each.constant)))
+        for each in corrected.restored
+    )
+    return replace(corrected, restored=restored)
+
+
+def _emit(calibrated: Calibrated, float_model: Model, skipped: Collection[str]) -> Emission:
+    graph = Graph(float_model)
+    plan = make_plan(graph, calibrated.exclude | frozenset(skipped))
+    if not plan.nodes:
+        return Emission(float_model, plan, {}, ())
+    parameters = assign_parameters(graph, plan, calibrated.observed, calibrated.options)
+    emitter = Emitter(graph, plan, parameters, calibrated.options)
+    model = InferShapes().run(emitter.emit())
+    return Emission(model, plan, parameters, tuple(emitter.restored))
+
+
+def _without_endless(
+    graph: Graph, plan: Plan, exclude: frozenset[str], observed: Mapping[str, Observation]
+) -> frozenset[str]:
+    """The excluded nodes and those that touch a tensor without a range, such as an attention mask of minus
     infinity."""
     while any(name not in observed for name in plan.activations):
         touching = {
@@ -94,7 +132,7 @@ def _without_endless(graph: Graph, plan: Plan, exclude: frozenset[str], observed
         }
         exclude |= touching
         plan = make_plan(graph, exclude)
-    return plan
+    return exclude
 
 
 def _stored(graph: Graph, plan: Plan, node: onnx.NodeProto) -> tuple[str, ...]:
@@ -103,20 +141,21 @@ def _stored(graph: Graph, plan: Plan, node: onnx.NodeProto) -> tuple[str, ...]:
     return tuple(name for name in names if name not in plan.hidden)
 
 
-def _check_numbers(samples: Sequence[Mapping[str, Array]]) -> None:
-    for sample in samples:
-        for name, values in sample.items():
-            if values.dtype.kind == "f" and np.isnan(values).any():
-                raise QuantizationError(f"calibration input '{name}' holds nan; give data without")
-
-
-def _excluded(graph: Graph, exclude: Collection[str]) -> frozenset[str]:
+def _named(graph: Graph, names: Collection[str]) -> frozenset[str]:
     """Names of the nodes that stay float: those named, and those that were made of one that is named."""
     made: dict[str, set[str]] = {}
     for node in graph.nodes:
         for name in (node.name, *origins(node)):
             made.setdefault(name, set()).add(node.name)
-    unknown = sorted(set(exclude) - made.keys())
+    _check_known(made.keys(), names)
+    return frozenset().union(*(made[name] for name in names))
+
+
+def _check_names(graph: Graph, names: Collection[str]) -> None:
+    _check_known({node.name for node in graph.nodes}, names)
+
+
+def _check_known(known: Collection[str], names: Collection[str]) -> None:
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        raise QuantizationError(f"'{unknown[0]}' is to be excluded from quantization, but the model has no such node")
-    return frozenset().union(*(made[name] for name in exclude))
+        raise QuantizationError(f"quantization options name the node '{unknown[0]}', but the model has no such node")

@@ -1,12 +1,12 @@
-"""Ranges of activations, observed while ONNX Runtime runs the float model on the calibration samples."""
+"""What activations hold while ONNX Runtime runs the float model on the calibration samples, and the ranges
+that follow from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 
@@ -16,56 +16,71 @@ from weft.frontend.model import Model
 from weft.frontend.session import reference_session
 from weft.frontend.session_options import RUNTIME_ERRORS
 from weft.frontend.validate import first_line
+from weft.quantize.histogram import Distribution, Histogram
+from weft.quantize.options import Method
+from weft.quantize.thresholds import Parametrize, entropy_range, mean_square_range, percentile_range
 
-Method = Literal["minmax", "percentile"]
 Progress = Callable[[int, int], None]
 Range = tuple[float, float]
-BINS = 8192
 # Attention masks add such numbers, or infinity, to switch values off; no 8-bit scale can hold them beside the
 # rest.
 UNBOUNDED = 1e6
 
 
+@dataclass(frozen=True)
+class Observation:
+    """A tensor's extremes over all samples, and the distribution of its values where it was asked for."""
+
+    extremes: Range
+    distribution: Distribution | None
+
+    def range(self, method: Method, percentile: float, parametrize: Parametrize) -> Range:
+        """The range by a method; `parametrize` says how a range is stored."""
+        if method == "minmax" or self.distribution is None:
+            return self.extremes
+        if method == "percentile":
+            return percentile_range(self.distribution, percentile)
+        if method == "mse":
+            return mean_square_range(self.distribution, parametrize)
+        return entropy_range(self.distribution, parametrize)
+
+
 def observe(
     model: Model,
     tensors: Sequence[str],
-    samples: Sequence[Mapping[str, Array]],
-    method: Method,
-    percentile: float,
+    counted: frozenset[str],
+    samples: Iterable[Mapping[str, Array]],
+    total: int,
     progress: Progress | None,
-) -> dict[str, Range]:
-    """The range of each tensor over all samples.
+) -> dict[str, Observation]:
+    """What each tensor holds over all samples, in one pass that holds one sample at a time.
 
-    "minmax": least and greatest value. "percentile": the values that (100 - percentile) / 2 percent of all
-    values lie below, and above, by a histogram of 8192 bins over the least and greatest (a second run over
-    the samples). Tensors that reach a million in magnitude, or NaN, on any sample are left out of the result.
-    One sample is held at a time. `progress(done, total)` is called after every run of the model.
+    Tensors in `counted` get a histogram (128 KiB each), the others their extremes alone. Tensors that reach a
+    million in magnitude, or NaN, on any sample are left out of the result. `progress(done, total)` is called
+    after every run of the model; `total` is 0 where it is not known.
     """
-    runner = _Runner(model, tensors, len(samples) * (2 if method == "percentile" else 1), progress)
     extremes: dict[str, Range] = {}
+    histograms = {name: Histogram() for name in tensors if name in counted}
     endless: set[str] = set()
-    for values in runner.run(samples):
-        for name, value in values.items():
-            low, high = _extremes(value)
+    for values in Runner(model, tensors, total, progress).run(samples):
+        for name in tensors:
+            low, high = _extremes(values[name])
             if not (low > -UNBOUNDED and high < UNBOUNDED):
                 endless.add(name)
                 continue
             before = extremes.get(name, (low, high))
             extremes[name] = (min(before[0], low), max(before[1], high))
-    extremes = {name: span for name, span in extremes.items() if name not in endless}
-    if method == "minmax":
-        return extremes
-    counts = {name: np.zeros(BINS, np.int64) for name in extremes}
-    for values in runner.run(samples):
-        for name, value in values.items():
-            if name not in extremes:
-                continue
-            counts[name] += np.histogram(value, BINS, _widened(extremes[name]))[0]
-    return {name: _percentiles(counts[name], extremes[name], percentile) for name in extremes}
+            if name in histograms and name not in endless:
+                histograms[name].add(values[name])
+    return {
+        name: Observation(span, histograms[name].distribution() if name in histograms else None)
+        for name, span in extremes.items()
+        if name not in endless
+    }
 
 
-class _Runner:
-    """Runs the model with the wanted tensors as outputs and reports progress."""
+class Runner:
+    """Runs a float model with the wanted tensors, inputs included, as outputs; reports progress."""
 
     def __init__(self, model: Model, tensors: Sequence[str], total: int, progress: Progress | None) -> None:
         proto = onnx.ModelProto()
@@ -75,11 +90,12 @@ class _Runner:
         self._computed = [name for name in tensors if name not in inputs]
         present = {value.name for value in proto.graph.output}
         kinds = {value.name: value for value in proto.graph.value_info}
-        proto.graph.output.extend(kinds[name] for name in self._computed if name not in present)
+        proto.graph.output.extend(kinds.get(name, float_value(name)) for name in self._computed if name not in present)
         self._session: onnxruntime.InferenceSession = reference_session(model.with_proto(proto))
         self._total, self._done, self._progress = total, 0, progress
 
-    def run(self, samples: Iterable[Mapping[str, Array]]) -> Iterable[dict[str, Array]]:
+    def run(self, samples: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
+        """The wanted tensors by name, for each sample. Raises QuantizationError where the model fails on one."""
         for sample in samples:
             try:
                 values = self._session.run(self._computed, dict(sample)) if self._computed else []
@@ -97,22 +113,13 @@ class _Runner:
             }
 
 
+def float_value(name: str) -> onnx.ValueInfoProto:
+    """A float32 tensor of unknown shape, as an output's declaration."""
+    tensor = onnx.TypeProto.Tensor(elem_type=onnx.TensorProto.FLOAT)
+    return onnx.ValueInfoProto(name=name, type=onnx.TypeProto(tensor_type=tensor))
+
+
 def _extremes(value: Array) -> Range:
     if value.size == 0:
         return 0.0, 0.0
     return float(value.min()), float(value.max())
-
-
-def _widened(span: Range) -> Range:
-    return span if span[1] > span[0] else (span[0], span[0] + 1.0)
-
-
-def _percentiles(counts: npt.NDArray[np.int64], span: Range, percentile: float) -> Range:
-    if span[1] <= span[0] or counts.sum() == 0:
-        return span
-    width = (span[1] - span[0]) / BINS
-    cumulative = np.cumsum(counts) / counts.sum()
-    tail = (100.0 - percentile) / 200.0
-    first = int(np.searchsorted(cumulative, tail, side="right"))
-    last = int(np.searchsorted(cumulative, 1.0 - tail, side="left"))
-    return span[0] + width * min(first, BINS - 1), span[0] + width * (min(last, BINS - 1) + 1)

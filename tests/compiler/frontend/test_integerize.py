@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft.frontend.exact_kernels import unsigned_operands
@@ -244,9 +244,22 @@ def test_bias_of_another_scale_stays_literal(make_model, factor):
     assert "Conv" in kinds(integerize(normalize(load(proto))))
 
 
-def test_float_bias_stays_literal(make_model):
+def test_float_bias_is_stored_with_the_accumulators_scale(make_model):
     build = Qdq()
-    build.constants["c"] = np.ones(4, np.float32)
+    build.constants["c"] = np.asarray([1.0, -0.5, 0.0, 1e-9], np.float32)
+    proto = conv_model(build, make_model, lambda b, x, w: [x, w, "c"])
+    model = integerize(normalize(load(proto)))
+    assert kinds(model) == ["QLinearConv"]
+    inputs = model.proto.graph.node[0].input
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.proto.graph.initializer}
+    scale = values[inputs[1]] * values[inputs[4]]
+    assert values[inputs[8]].dtype == np.int32
+    np.testing.assert_array_equal(values[inputs[8]], np.rint(build.constants["c"].astype(np.float64) / scale))
+
+
+def test_float_bias_beyond_half_of_the_accumulator_stays_literal(make_model):
+    build = Qdq()
+    build.constants["c"] = np.full(4, 1e30, np.float32)
     proto = conv_model(build, make_model, lambda b, x, w: [x, w, "c"])
     assert "Conv" in kinds(integerize(normalize(load(proto))))
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from weft.errors import QuantizationError
 from weft.frontend import default_session, integerize, load, normalize, reference_session
-from weft.quantize import quantize, random_calibration
+from weft.quantize import QuantizeOptions, quantize, random_calibration
 from weft.quantize.parameters import activation_parameters, quantize_bias, quantize_weights
 
 FLOAT = TensorProto.FLOAT
@@ -147,12 +147,13 @@ def test_data_movement_shares_scale_and_zero_point(network):
 
 def test_equal_inputs_give_equal_models(network):
     calibration = {"image": normal((3, 8, 8, 3), 20)}
-    first, second = (quantize(network, calibration, "percentile").proto for _ in range(2))
+    first, second = (quantize(network, calibration, QuantizeOptions(method="percentile")).proto for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
 
 
-def test_weights_and_biases_have_the_promised_form(network):
-    model = quantize(network, {"image": normal((4, 8, 8, 3), 20)})
+@pytest.mark.parametrize(("correct_bias", "biases"), [(False, 1), (True, 2)])
+def test_weights_and_biases_have_the_promised_form(network, correct_bias, biases):
+    model = quantize(network, {"image": normal((4, 8, 8, 3), 20)}, QuantizeOptions(correct_bias=correct_bias))
     values = constants(model)
     producers = {node.output[0]: node for node in model.proto.graph.node}
     checked = 0
@@ -169,7 +170,7 @@ def test_weights_and_biases_have_the_promised_form(network):
         assert values[b.input[0]].dtype == np.int32
         assert np.array_equal(values[b.input[1]], values[x.input[1]] * scale)
         checked += 1
-    assert checked == 1
+    assert checked == biases
 
 
 def test_a_quantized_model_comes_back_as_it_is(network):
@@ -194,8 +195,10 @@ def test_batches_are_bound_before_splitting(network):
 def test_progress_counts_every_run(network):
     seen = []
     images = {"image": normal((3, 8, 8, 3), 20)}
-    quantize(network, images, "percentile", progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(count, 6) for count in range(1, 7)]
+    quantize(
+        network, images, QuantizeOptions(method="percentile"), progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(count, 3) for count in range(1, 4)]
 
 
 def test_excluded_nodes_stay_float(make_model):
@@ -215,7 +218,9 @@ def test_percentile_cuts_outliers_and_minmax_does_not(make_model):
     values = np.linspace(0, 1, 1000, dtype=np.float32)[None]
     values[0, 500] = 100.0
     wide = storage(quantize(source, {"x": values}))["x_quantized"][0]
-    narrow = storage(quantize(source, {"x": values}, "percentile", percentile=99.0))["x_quantized"][0]
+    narrow = storage(quantize(source, {"x": values}, QuantizeOptions(method="percentile", percentile=99.0)))[
+        "x_quantized"
+    ][0]
     assert wide == pytest.approx(100 / 255)
     assert narrow == pytest.approx(1 / 255, rel=0.05)
 
@@ -351,9 +356,9 @@ class TestRefusals:
     def test_options(self, network):
         images = {"image": normal((1, 8, 8, 3))}
         with pytest.raises(QuantizationError, match="entropy"):
-            quantize(network, images, "entropy")
+            quantize(network, images, QuantizeOptions(method="median"))
         with pytest.raises(QuantizationError, match="percentile"):
-            quantize(network, images, "percentile", percentile=10.0)
+            quantize(network, images, QuantizeOptions(method="percentile", percentile=10.0))
 
     def test_inputs_with_different_numbers_of_samples(self, make_model):
         node = helper.make_node("Add", ["a", "b"], ["y"])

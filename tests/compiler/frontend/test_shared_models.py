@@ -9,7 +9,7 @@ import pytest
 
 from weft.frontend import default_session, integerize, load, normalize, reference_session
 from weft.frontend.origins import origins
-from weft.quantize import quantize, random_calibration
+from weft.quantize import QuantizeOptions, quantize, random_calibration
 
 QUANTIZED = {
     "mlperf_resnet8/pretrainedResnet_quant.tf2onnx.onnx": 10,
@@ -89,14 +89,14 @@ def _top1(session, images, labels):
 def _assert_accuracy_kept(path, images, labels, calibration, method, floor):
     source = normalize(load(path))
     name = source.inputs[0].name
-    quantized = quantize(source, {name: calibration}, method)
+    quantized = quantize(source, {name: calibration}, QuantizeOptions(method=method))
     before = _top1(reference_session(source), images, labels)
     assert before >= floor
     assert before - _top1(reference_session(integerize(quantized)), images, labels) <= 0.5
     assert before - _top1(default_session(quantized), images, labels) <= 0.5
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile"])
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
 def test_mnist_keeps_its_accuracy(method, shared_model, shared_input):
     data = np.load(shared_input("mnist_1000.npz"))
     images = data["x"].astype(np.float32)[:, None]

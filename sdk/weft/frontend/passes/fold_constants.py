@@ -57,7 +57,7 @@ class FoldConstants:
         """Nodes that can be computed now, in order, and the bytes of what they make."""
         constant, nodes, spent = set(graph.constants), [], 0
         for node in graph.nodes:
-            if keep_quantized and is_standard(node, "DequantizeLinear", "QuantizeLinear"):
+            if keep_quantized and is_standard(node, "DequantizeLinear"):
                 continue
             if node.op_type in RANDOM or node.name in refused or any(True for _ in subgraphs(node)) or not node.input:
                 continue
