@@ -209,11 +209,23 @@ def poolings(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any], str]:
     attributes: dict[str, Any] = {}
     if op != "GlobalAveragePool":
         kernel = [draw(st.integers(1, 5)), draw(st.integers(1, 5))]
-        pads = [draw(st.integers(0, min(2, kernel[axis % 2] - 1))) for axis in range(4)] if op == "MaxPool" else [0] * 4
+        pads = [draw(st.integers(0, min(2, kernel[axis % 2] - 1))) for axis in range(4)]
         assume(all(shape[2 + axis] + pads[axis] + pads[2 + axis] >= kernel[axis] for axis in range(2)))
         strides = [draw(st.integers(1, 4)), draw(st.integers(1, 4))]
-        ceil = draw(st.sampled_from((0, 0, 1))) if op == "MaxPool" else 0
-        attributes = {"kernel_shape": kernel, "strides": strides, "pads": pads, "ceil_mode": ceil}
+        ceil = draw(st.sampled_from((0, 0, 1)))
+        if op == "AveragePool" and ceil:  # shape inference states windows behind the image that ONNX Runtime leaves out
+            sizes = [(shape[2 + axis], pads[axis], pads[2 + axis]) for axis in range(2)]
+            spare = [(sum(each) - kernel[axis]) % strides[axis] for axis, each in enumerate(sizes)]
+            assume(
+                all(
+                    rest == 0 or strides[axis] - rest < kernel[axis] - sizes[axis][2] for axis, rest in enumerate(spare)
+                )
+            )
+        attributes = {"kernel_shape": kernel, "strides": strides, "ceil_mode": ceil}
+        automatic = draw(st.sampled_from(("", "", "", "SAME_UPPER", "SAME_LOWER", "VALID")))
+        attributes |= {"auto_pad": automatic} if automatic and not ceil else {"pads": pads}
+        if op == "AveragePool":
+            attributes["count_include_pad"] = draw(st.integers(0, 1))
     y = graph.node(op, [x], **attributes)
     graph.output(y, x_scale * float(draw(st.sampled_from((1.0, 1.0, 0.7, 1.9)))), zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds(), op
@@ -221,7 +233,8 @@ def poolings(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any], str]:
 
 @given(poolings(), targets, devices)
 def test_pooling(case: tuple[onnx.ModelProto, dict[str, Any], str], target: str, device: str) -> None:
-    check(case[0], case[1], target, device)
+    executable = check(case[0], case[1], target, device)
+    assert executable.inexact == () and (case[2] == "MaxPool" or not executable.host_graphs)
 
 
 def test_lanes_of_targets_differ() -> None:
