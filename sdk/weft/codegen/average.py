@@ -136,9 +136,8 @@ def _means(tile: _Tile, sums: int) -> Iterator[Instruction]:
     """The sums divided by their counts: a pass for each rectangle of outputs that have the same."""
     operator = tile.operator
     row_counts = operator.row_counts[tile.first_row : tile.first_row + tile.rows]
-    for (row, rows, high), (column, columns, wide) in itertools.product(
-        _runs(row_counts), _runs(operator.column_counts)
-    ):
+    heights, widths = _runs(row_counts), _runs(operator.column_counts)
+    for (row, rows, high), (column, columns, wide) in itertools.product(heights, widths):
         place = sums + row * tile.columns + column
         yield Vector(
             a_source=Source.ACCUMULATOR_F32, b_source=Source.IMMEDIATE, b_scale=float(high * wide),

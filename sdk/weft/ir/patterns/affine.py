@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Chain:
-    """Nodes in order from `source` to the last before the activation; `name` is the float value that they start from."""
+    """Nodes in order from `source` to the last before the activation; `name` is the float value they start from."""
 
     nodes: list[onnx.NodeProto]
     source: Tensor
