@@ -45,11 +45,12 @@ def check(proto: onnx.ModelProto, feeds: dict[str, Any], target: str, device: st
 @st.composite
 def convolutions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     graph = qdq.Qdq(draw(seeds))
-    kind = draw(st.sampled_from(("dense", "dense", "shallow", "depthwise", "grouped", "1d")))
+    kind = draw(st.sampled_from(("dense", "dense", "shallow", "depthwise", "multiplied", "grouped", "1d")))
     group, per_group_in, per_group_out = {
         "dense": (1, draw(st.integers(1, 70)), draw(st.integers(1, 70))),
         "shallow": (1, draw(st.integers(1, 4)), draw(st.integers(1, 40))),
         "depthwise": (draw(st.integers(2, 70)), 1, 1),
+        "multiplied": (draw(st.integers(2, 30)), 1, draw(st.integers(2, 4))),
         "grouped": (draw(st.integers(2, 6)), draw(st.integers(1, 20)), draw(st.integers(1, 20))),
         "1d": (1, draw(st.integers(1, 20)), draw(st.integers(1, 20))),
     }[kind]
@@ -59,9 +60,13 @@ def convolutions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     dilations = [draw(st.sampled_from((1, 1, 1, 2, 3))) for _ in range(spatial)]
     pads = [draw(st.integers(0, 3)) for _ in range(2 * spatial)]
     size = [draw(st.integers(1, 19)) for _ in range(spatial)]
+    automatic = draw(st.sampled_from(("", "", "SAME_UPPER", "SAME_LOWER", "VALID")))
+    padding: dict[str, Any] = {"auto_pad": automatic} if automatic else {"pads": pads}
+    if automatic:  # SAME pads as far as needed, VALID not at all
+        pads = [0] * (2 * spatial)
     for axis in range(spatial):
         reach = (kernel[axis] - 1) * dilations[axis] + 1
-        assume(size[axis] + pads[axis] + pads[spatial + axis] >= reach)
+        assume(automatic.startswith("SAME") or size[axis] + pads[axis] + pads[spatial + axis] >= reach)
     batch = draw(st.sampled_from((1, 1, 2)))
     x_type, w_type, y_type = draw(dtypes), draw(dtypes), draw(dtypes)
     if x_type == "int8":
@@ -77,7 +82,7 @@ def convolutions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     inputs = [fx, fw]
     if draw(st.booleans()):
         inputs.append(graph.bias(x_scale, scales, channels, 3000.0 * depth**0.5))
-    y = graph.node("Conv", inputs, kernel_shape=kernel, strides=strides, dilations=dilations, pads=pads, group=group)
+    y = graph.node("Conv", inputs, kernel_shape=kernel, strides=strides, dilations=dilations, group=group, **padding)
     activation = draw(st.sampled_from(("", "Relu", "Clip")))
     if activation == "Relu":
         y = graph.node("Relu", [y])
@@ -98,12 +103,17 @@ def products(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     graph = qdq.Qdq(draw(seeds))
     rows, depth, columns = draw(st.integers(1, 40)), draw(st.integers(1, 300)), draw(st.integers(1, 90))
     dtype = draw(dtypes)
-    x = graph.input((rows, depth), dtype)
+    is_gemm = draw(st.booleans())
+    turned, weights_turned = (draw(st.integers(0, 1)), draw(st.integers(0, 1))) if is_gemm else (0, 0)
+    x = graph.input((depth, rows) if turned else (rows, depth), dtype)
     fx = graph.dequantize(x, 0.03, zero_point(draw, dtype), dtype)
-    if draw(st.booleans()):
-        fw, scales = graph.weights((columns, depth), "int8", 0, per_channel=False)
-        bias = graph.bias(0.03, scales, columns, 3000.0 * depth**0.5)
-        y = graph.node("Gemm", [fx, fw, bias], transB=1)
+    if is_gemm:
+        extents = (columns, depth) if weights_turned else (depth, columns)
+        fw, scales = graph.weights(extents, "int8", 0, per_channel=False)
+        inputs = [fx, fw]
+        if draw(st.booleans()):
+            inputs.append(graph.bias(0.03, scales, columns, 3000.0 * depth**0.5))
+        y = graph.node("Gemm", inputs, transA=turned, transB=weights_turned)
     else:
         fw, _ = graph.weights((depth, columns), "int8", 0, per_channel=False)
         y = graph.node("MatMul", [fx, fw])

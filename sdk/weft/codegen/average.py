@@ -46,8 +46,8 @@ class _Tile:
 
 
 def average_passes(
-    operator: AveragePool, first_row: int, blocks: int, rows: int, columns: int, input_rows: int, input_columns: int, x: int,
-    output: int, accumulator: int,
+    operator: AveragePool, first_row: int, blocks: int, rows: int, columns: int, input_rows: int, input_columns: int,
+    x: int, output: int, accumulator: int,
 ) -> list[Instruction]:  # fmt: skip
     """Sums in the right order, division by the window's size, division by the output's scale."""
     tile = _Tile(operator, first_row, blocks, rows, columns, input_rows, input_columns, x, output, accumulator)

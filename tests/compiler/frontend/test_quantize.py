@@ -304,6 +304,24 @@ def test_parts_of_one_function_are_quantized_once_and_run_on_the_accelerator(mak
     assert sorted(on_host) == ["DequantizeLinear", "QuantizeLinear"]
 
 
+def test_sums_of_many_tensors_are_quantized_as_additions(make_model):
+    nodes = [helper.make_node("Conv", ["x", f"w{index}"], [f"a{index}"]) for index in range(4)]
+    nodes.append(helper.make_node("Sum", [f"a{index}" for index in range(4)], ["y"], name="all"))
+    values = {f"w{index}": normal((4, 4, 1, 1), index) for index in range(4)}
+    source = load(make_model(nodes, {"x": (FLOAT, [1, 4, 5, 5])}, ["y"], values))
+    feed = {"x": normal((1, 4, 5, 5), 5)}
+    expected = reference_session(source).run(None, feed)[0]
+    np.testing.assert_array_equal(reference_session(normalize(source)).run(None, feed)[0], expected)
+    model = quantize(source, {"x": normal((4, 4, 5, 5), 5)})
+    assert kinds(model).count("Add") == 3 and error_of(model, source, feed) < 0.1
+    executable = compile_model(model)
+    assert len(executable.regions) == 1
+    assert sorted(node.op for node in executable.nodes if node.device == "host") == [
+        "DequantizeLinear",
+        "QuantizeLinear",
+    ]
+
+
 @pytest.mark.parametrize("lowest", [-np.inf, -3e38, -1e9])
 def test_what_masks_make_unbounded_stays_float(make_model, lowest):
     nodes = [

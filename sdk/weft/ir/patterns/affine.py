@@ -79,7 +79,7 @@ def _chain(graph: Graph, last: onnx.NodeProto) -> _Chain:
 
 def _activation(graph: Graph, node: onnx.NodeProto) -> str:
     """The one input that is not constant; a constant divided by it is no affine function."""
-    names = [name for name in node.input if name and not _is_constant(graph, name)]
+    names: list[str] = [name for name in node.input if name and not _is_constant(graph, name)]
     if len(names) != 1 or (node.op_type in ("Div", "BatchNormalization") and node.input[0] != names[0]):
         raise Refusal("it is a function of several values")
     if any(name for name in node.output[1:]):
