@@ -85,3 +85,25 @@ def affine_chains(draw: Any) -> Case:
 def test_scale_and_offset_per_channel(case: Case, target: str, device: str) -> None:
     executable = check(case, target, device)
     assert len(executable.regions) == 1
+
+
+@st.composite
+def slopes(draw: Any) -> Case:
+    graph = qdq.Qdq(draw(seeds))
+    shape = tuple(draw(st.integers(1, 40 if axis == 1 else 9)) for axis in range(draw(st.integers(2, 4))))
+    x_type, y_type = draw(dtypes), draw(dtypes)
+    scale = draw(st.floats(1e-3, 0.3))
+    x = graph.dequantize(graph.input(shape, x_type), scale, zero_point(draw, x_type), x_type)
+    low, high = draw(st.sampled_from(((-0.5, 1.0), (0.0, 0.3), (1.0, 3.0))))
+    values = graph.random.uniform(low, high, (shape[1], *(1,) * (len(shape) - 2))).astype(np.float32)
+    y = graph.node("PRelu", [x, graph.constant(values)])
+    if draw(st.booleans()):
+        y = graph.node("Clip", [y, graph.constant(np.float32(-30 * scale)), graph.constant(np.float32(60 * scale))])
+    graph.output(y, scale * draw(st.sampled_from((1.0, 0.3, 2.7))), zero_point(draw, y_type), y_type)
+    return graph.model(), graph.feeds()
+
+
+@given(slopes(), targets, devices)
+def test_slope_per_channel(case: Case, target: str, device: str) -> None:
+    executable = check(case, target, device)
+    assert len(executable.regions) == 1

@@ -19,8 +19,8 @@ CASES = {
     "onnx_light/light_inception_v2.onnx": 1,
     "onnx_light/light_densenet121.onnx": 1,
 }
-"""The most regions; before movements, padded averages and scales per channel were operators of the accelerator these were
-3, 4, 18, 20, 12 and 63."""
+"""The most regions; before movements, padded averages and scales per channel were operators of the accelerator these
+were 3, 4, 18, 20, 12 and 63."""
 
 
 @pytest.mark.parametrize("path", CASES)

@@ -1,9 +1,10 @@
-"""A scale and an offset per channel: the offsets once as float rows, then one VPU pass over each tile."""
+"""Constants per channel: offsets once as float rows, then one VPU pass over each tile."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from weft.codegen.context import Context
 from weft.codegen.epilogue import output_clamp, source
 from weft.codegen.iteration import Iteration
 from weft.codegen.transfer import load, store
-from weft.ir.affine import ChannelAffine
+from weft.ir.affine import ChannelAffine, ChannelSlopes
+from weft.ir.operators import BinaryKind
 from weft.schedule.areas import Areas
 from weft_runtime.executable import REGISTER_CONSTANTS
 from weft_sim.isa import PARAMETER_VECTORS, Destination, Instruction, Operation, Source, Vector
@@ -20,6 +22,7 @@ from weft_sim.machine import MachineConfig
 __all__ = ["affine_tile", "emit_affine"]
 
 TILES = 4
+PerChannel = ChannelAffine | ChannelSlopes
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class AffineTile:
     positions: int
 
 
-def affine_tile(operator: ChannelAffine, config: MachineConfig) -> AffineTile | None:
+def affine_tile(operator: PerChannel, config: MachineConfig) -> AffineTile | None:
     """Whole planes of several channel blocks, or parts of one plane; None where not even one vector fits."""
     areas, lanes = Areas.of(config), config.lanes
     plane, blocks = _plane(operator), -(-operator.output.view[1] // lanes)
@@ -45,13 +48,13 @@ def affine_tile(operator: ChannelAffine, config: MachineConfig) -> AffineTile | 
     return AffineTile(max(1, min(records, vectors // plane, -(-blocks // TILES))), plane)
 
 
-def _plane(operator: ChannelAffine) -> int:
+def _plane(operator: PerChannel) -> int:
     """Positions that follow each other in storage for the same channel block, or for all of them side by side."""
     n, _, h, w = operator.output.view
     return n if h * w == 1 else h * w
 
 
-def emit_affine(operator: ChannelAffine, tile: AffineTile, context: Context) -> list[Iteration]:
+def emit_affine(operator: PerChannel, tile: AffineTile, context: Context) -> list[Iteration]:
     """One iteration per tile; its constants come with it."""
     n, channels, h, w = operator.output.view
     blocks, plane = -(-channels // context.lanes), _plane(operator)
@@ -69,7 +72,7 @@ def emit_affine(operator: ChannelAffine, tile: AffineTile, context: Context) -> 
 
 
 def _iteration(
-    operator: ChannelAffine, context: Context, constants: int, first: int, block: int, blocks: int, positions: int, *,
+    operator: PerChannel, context: Context, constants: int, first: int, block: int, blocks: int, positions: int, *,
     is_rows: bool,
 ) -> Iteration:  # fmt: skip
     x, y, lanes = operator.inputs[0], operator.output, context.lanes
@@ -90,35 +93,46 @@ def _iteration(
 
 
 def _passes(
-    operator: ChannelAffine, slots: list[int], offsets: int, blocks: int, positions: int, strides: tuple[int, int]
+    operator: PerChannel, slots: list[int], offsets: int, blocks: int, positions: int, strides: tuple[int, int]
 ) -> list[Instruction]:
-    """The offsets as rows (zero plus one, times each lane's offset), then (x − zx) · scale + offset, quantized."""
     x, constants, output = slots
     block, position = strides
-    return [
+    tensor = operator.inputs[0]
+    scaled: dict[str, Any] = {
+        **output_clamp(operator.output, operator.low, operator.high),
+        "a_source": source(tensor), "a_zero": tensor.zero_point,
+        "parameters": 1, "parameter": constants + 1 + PARAMETER_VECTORS, "parameter_stride": 2 * PARAMETER_VECTORS,
+        "a": x, "d": output, "count_0": blocks, "a_stride_0": block, "d_stride_0": block,
+        "count_4": positions, "a_stride_4": position, "d_stride_4": position,
+    }  # fmt: skip
+    if isinstance(operator, ChannelSlopes):
+        greater = operator.kind == BinaryKind.MAXIMUM
+        return [
+            Vector(
+                **scaled, operation=Operation.MAXIMUM if greater else Operation.MINIMUM,
+                b_source=source(tensor), b_zero=tensor.zero_point, b_scale=float(operator.positive),
+                b=x, b_stride_0=block, b_stride_4=position,
+            )
+        ]  # fmt: skip
+    return [  # the offsets as rows: zero plus one, times each lane's offset
         Vector(
             a_source=Source.SCRATCHPAD_S8, b_source=Source.IMMEDIATE, destination=Destination.ACCUMULATOR_F32,
             a=constants, d=offsets, parameters=1, parameter=constants + 1, parameter_stride=2 * PARAMETER_VECTORS,
             count_0=blocks, d_stride_0=1,
         ),
-        Vector(
-            **output_clamp(operator.output, operator.low, operator.high),
-            a_source=source(operator.inputs[0]), a_zero=operator.inputs[0].zero_point,
-            b_source=Source.ACCUMULATOR_F32, operation=Operation.ADD,
-            parameters=1, parameter=constants + 1 + PARAMETER_VECTORS, parameter_stride=2 * PARAMETER_VECTORS,
-            a=x, b=offsets, d=output,
-            count_0=blocks, a_stride_0=block, b_stride_0=1, d_stride_0=block,
-            count_4=positions, a_stride_4=position, d_stride_4=position,
-        ),
+        Vector(**scaled, operation=Operation.ADD, b_source=Source.ACCUMULATOR_F32, b=offsets, b_stride_0=1),
     ]  # fmt: skip
 
 
-def _records(operator: ChannelAffine, lanes: int) -> bytes:
+def _records(operator: PerChannel, lanes: int) -> bytes:
     """A vector of zeros, then for each block the record that makes its offsets and the record of its scales."""
-    channels = operator.scale.size
+    factors = operator.scale if isinstance(operator, ChannelAffine) else operator.negative
+    channels = factors.size
     blocks = -(-channels // lanes)
     padded = np.zeros((2, blocks * lanes), np.float32)
-    padded[0, :channels], padded[1, :channels] = operator.offset, operator.scale
+    padded[1, :channels] = factors
+    if isinstance(operator, ChannelAffine):
+        padded[0, :channels] = operator.offset
     pairs = zip(padded[0].reshape(blocks, lanes), padded[1].reshape(blocks, lanes), strict=True)
     records = [
         np.full(lanes, bias, "<i4").tobytes() + values.astype("<f4").tobytes()

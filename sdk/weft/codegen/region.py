@@ -20,7 +20,7 @@ from weft.codegen.storage import Storage, blocked_layout
 from weft.codegen.transposed import emit_transposed
 from weft.codegen.workspace import Lifetime, plan_workspace
 from weft.errors import CompileError
-from weft.ir.affine import ChannelAffine
+from weft.ir.affine import ChannelAffine, ChannelSlopes
 from weft.ir.operators import (
     AveragePool,
     Convolution,
@@ -89,7 +89,7 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
                 return emit_convolution(plan, context)
         case Elementwise():
             return emit_elementwise(operator, context)
-        case ChannelAffine():
+        case ChannelAffine() | ChannelSlopes():
             part = affine_tile(operator, context.config)
             if part is not None:
                 return emit_affine(operator, part, context)

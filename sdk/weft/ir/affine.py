@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weft.ir.operators import Form, Operator
+from weft.ir.operators import BinaryKind, Form, Operator
 
-__all__ = ["ChannelAffine", "RowAffine"]
+__all__ = ["ChannelAffine", "ChannelSlopes", "RowAffine"]
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,18 @@ class RowAffine(ChannelAffine):
 
     def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
         return [(Form.MATRIX, Form.MATRIX)]
+
+
+@dataclass(frozen=True)
+class ChannelSlopes(Operator):
+    """y = clamp(rint(kind((x − zx) · negative[c], (x − zx) · positive)) + zy, low, high): PRelu.
+
+    kind is MAXIMUM where no negative[c] exceeds `positive`, MINIMUM where none is below it. Both in steps of the output,
+    negative float32 [channels]; the channels are axis 1.
+    """
+
+    kind: BinaryKind
+    negative: npt.NDArray[np.float32]
+    positive: np.float32
+    low: int
+    high: int

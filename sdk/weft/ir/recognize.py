@@ -19,6 +19,7 @@ from weft.ir.patterns import (
     pooling,
     product,
     reduction,
+    slopes,
     softmax,
     table,
     transposed,
@@ -138,11 +139,11 @@ def _function(graph: Graph, end: onnx.NodeProto) -> Operator:
     """A function of one value: the same for all channels, or else a scale and an offset for each."""
     try:
         return table.match(graph, end)
-    except Refusal as reason:
-        try:
-            return affine.match(graph, end)
-        except Refusal as other:
-            raise Refusal(f"{reason}; {other}") from None
+    except Refusal:
+        for pattern in (affine, slopes):
+            if pattern.ends_at(graph, end):
+                return pattern.match(graph, end)
+        raise
 
 
 def _unknown(node: onnx.NodeProto) -> str:

@@ -13,7 +13,7 @@ from weft.codegen.pooling import pool_tile
 from weft.codegen.softmax import softmax_tile
 from weft.codegen.transposed import transposed_fits
 from weft.ir import Graph, Operator, View
-from weft.ir.affine import ChannelAffine
+from weft.ir.affine import ChannelAffine, ChannelSlopes
 from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Movement, TableLookup, same_bytes
 from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
@@ -98,7 +98,7 @@ def capacity(operator: Operator, config: MachineConfig) -> str | None:
             fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(operator, config)
         case MaxPool() | AveragePool():
             fits = pool_tile(operator, config) is not None
-        case ChannelAffine():
+        case ChannelAffine() | ChannelSlopes():
             fits = affine_tile(operator, config) is not None
         case Movement():
             return refused_movement(operator, config)

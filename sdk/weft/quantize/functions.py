@@ -114,7 +114,8 @@ def _function(
     nodes = tuple(sorted(group.values(), key=lambda node: position[node.name]))
     axes = [_axes(graph, node, len(shape or ())) for node in nodes]
     varying = {axis for each in axes for axis in each}
-    if varying and not _is_chain(graph, nodes, varying, len(shape or ())):
+    slopes = len(nodes) == 1 and is_standard(end, "PRelu") and varying == {1}
+    if varying and not slopes and not _is_chain(graph, nodes, varying, len(shape or ())):
         return None
     return Function(nodes, source)
 

@@ -276,6 +276,7 @@ FUNCTIONS = {
         ("Add", ["e", "one"], "f"), ("Mul", ["a", "f"], "g"), ("Mul", ["g", "half"], "y"),
     ],
     "mish": [("Softplus", ["a"], "b"), ("Tanh", ["b"], "c"), ("Mul", ["a", "c"], "y")],
+    "slopes": [("PRelu", ["a", "slope"], "y")],
     "exp": [("Exp", ["a"], "y")],
     "root of magnitude": [("Abs", ["a"], "b"), ("Sqrt", ["b"], "y")],
     "batch normalization": [
@@ -293,6 +294,7 @@ def test_parts_of_one_function_are_quantized_once_and_run_on_the_accelerator(mak
     scalars = {"zero": 0, "half": 0.5, "one": 1, "three": 3, "six": 6, "root": 2**0.5}
     values = {key: np.float32(value) for key, value in scalars.items()} | {"w": normal((4, 4, 1, 1)) / 4}
     values |= {key: normal(4, 1) for key in ("gamma", "beta", "mean")} | {"variance": np.abs(normal(4, 2)) + 1}
+    values |= {"slope": np.full((4, 1, 1), 0.2, np.float32) * np.arange(4, dtype=np.float32)[:, None, None]}
     values |= {"factor": normal((4, 1, 1), 3), "term": normal((1, 4, 1, 1), 4)}
     source = load(make_model(nodes, {"x": (FLOAT, [1, 4, 5, 5])}, ["z"], values))
     model = quantize(source, {"x": normal((4, 4, 5, 5), 5)})

@@ -19,7 +19,7 @@ from weft.ir.operators import Tensor
 from weft.ir.patterns.common import DTYPES, Refusal, dequantized, quantized_behind
 from weft.ir.patterns.evaluate import session
 
-__all__ = ["STEPS", "match"]
+__all__ = ["ends_at", "match"]
 
 STEPS = frozenset({"Add", "BatchNormalization", "Div", "Identity", "Mul", "Sub"})
 MAX_NODES = 16
@@ -38,12 +38,24 @@ class _Chain:
     name: str
 
 
-def match(graph: Graph, end: onnx.NodeProto) -> ChannelAffine:
-    """`end` is the QuantizeLinear at the end."""
+def ends_at(graph: Graph, end: onnx.NodeProto) -> bool:
+    """Whether the QuantizeLinear `end` stores a product, a sum or a normalization of an activation with constants."""
+    last = _last(graph, end)
+    return last is not None and sum(not _is_constant(graph, name) for name in last.input if name) == 1
+
+
+def _last(graph: Graph, end: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The last step in front of `end` and of an activation there."""
     last = graph.producer.get(end.input[0])
     if last is not None and last.op_type in ("Relu", "Clip"):
         last = graph.producer.get(last.input[0])
-    if last is None or last.op_type not in STEPS:
+    return last if last is not None and last.op_type in STEPS and last.domain in ("", "ai.onnx") else None
+
+
+def match(graph: Graph, end: onnx.NodeProto) -> ChannelAffine:
+    """`end` is the QuantizeLinear at the end."""
+    last = _last(graph, end)
+    if last is None:
         raise Refusal("no product or sum with constants ends here")
     chain = _chain(graph, last)
     behind, output, low, high = quantized_behind(graph, last.output[0])
