@@ -38,8 +38,8 @@ class RowAffine(ChannelAffine):
 class ChannelSlopes(Operator):
     """y = clamp(rint(kind((x − zx) · negative[c], (x − zx) · positive)) + zy, low, high): PRelu.
 
-    kind is MAXIMUM where no negative[c] exceeds `positive`, MINIMUM where none is below it. Both in steps of the output,
-    negative float32 [channels]; the channels are axis 1.
+    kind is MAXIMUM where no negative[c] exceeds `positive`, MINIMUM where none is below it. Both are in steps of the
+    output, negative float32 [channels]; the channels are axis 1.
     """
 
     kind: BinaryKind

@@ -140,9 +140,10 @@ def _function(graph: Graph, end: onnx.NodeProto) -> Operator:
     try:
         return table.match(graph, end)
     except Refusal:
-        for pattern in (affine, slopes):
-            if pattern.ends_at(graph, end):
-                return pattern.match(graph, end)
+        if affine.ends_at(graph, end):
+            return affine.match(graph, end)
+        if slopes.ends_at(graph, end):
+            return slopes.match(graph, end)
         raise
 
 

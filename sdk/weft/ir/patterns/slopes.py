@@ -40,20 +40,20 @@ def match(graph: Graph, end: onnx.NodeProto) -> ChannelSlopes:
         raise Refusal("no PRelu ends here")
     _, x = dequantized(graph, node.input[0])
     nodes, output, low, high = quantized_behind(graph, node.output[0])
-    slopes = constant(graph, node.input[1], "slope")
-    if len(x.shape) < 2 or slopes.dtype != np.float32 or not np.all(np.isfinite(slopes)):
-        raise Refusal("its slopes are not finite float32 numbers")
-    aligned = (1,) * (len(x.shape) - slopes.ndim) + slopes.shape
+    stored = constant(graph, node.input[1], "slope")
+    if len(x.shape) < 2 or stored.dtype != np.float32:
+        raise Refusal("its slopes are not float32")
+    aligned = (1,) * (len(x.shape) - stored.ndim) + stored.shape
     if aligned != (1, x.shape[1], *(1,) * (len(x.shape) - 2)):
         raise Refusal("its slopes vary along other axes than the channels")
-    slopes = slopes.reshape(-1)
+    slopes: Floats = stored.astype(np.float32).reshape(-1)
     if not (np.all(slopes <= 1) or np.all(slopes >= 1)):
         raise Refusal("some of its slopes are above 1 and some below")
     kind = BinaryKind.MAXIMUM if np.all(slopes <= 1) else BinaryKind.MINIMUM
     steps = (np.arange(256) + x.limits[0] - x.zero_point).astype(np.float32)
     bounds = np.array([low - output.zero_point, high - output.zero_point], np.float32)
     real = steps * x.scale
-    wanted = np.where(real < 0, slopes.astype(np.float32)[:, None] * real, real) / output.scale
+    wanted = np.where(real < 0, slopes[:, None] * real, real) / output.scale
     wanted = np.clip(np.rint(wanted), *bounds)
     upper = _factor(steps[steps >= 0], wanted[0, steps >= 0], np.float32(x.scale / output.scale), bounds)
     below = steps < 0
