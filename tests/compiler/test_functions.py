@@ -107,3 +107,13 @@ def slopes(draw: Any) -> Case:
 def test_slope_per_channel(case: Case, target: str, device: str) -> None:
     executable = check(case, target, device)
     assert len(executable.regions) == 1
+
+
+def test_slopes_on_both_sides_of_one_stay_on_the_host() -> None:
+    graph = qdq.Qdq(1)
+    x = graph.dequantize(graph.input((1, 2, 3, 3), "int8"), 0.05, 3, "int8")
+    values = np.array([0.5, 1.5], np.float32).reshape(2, 1, 1)
+    graph.output(graph.node("PRelu", [x, graph.constant(values)]), 0.05, 0, "int8")
+    executable = compile_model(Model(graph.model()))
+    reasons = {node.reason for node in executable.nodes if node.device == "host"}
+    assert not executable.regions and any("some of its slopes are above 1 and some below" in each for each in reasons)
