@@ -1,33 +1,32 @@
-"""The VPU passes of an average pooling tile, adding in the order of ONNX Runtime's three float kernels.
+"""The VPU passes of an average pooling tile, adding in the order of ONNX Runtime's float kernels.
 
-Which kernel ONNX Runtime takes follows from the shapes (measured against it, see docs/numerics.md):
-- *global*: the window is the whole image and strides are 1: four interleaved partial sums over the flattened image,
-  joined as (s0 + s2) + (s1 + s3), then the remaining elements one by one;
-- *columns first*: two-dimensional, column stride at most 2, kernel extents at most 32: each column of the window is
-  summed over its rows, then the column sums from left to right;
-- *sequential*: everything else, row by row.
+`SumOrder.PARTIAL` joins its four sums as (s0 + s2) + (s1 + s3), then adds the remaining elements one by one. Padding is
+stored as the zero point and adds 0.0, which changes no sum. Only the divisor tells the border from the inside.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from weft.codegen.epilogue import output_clamp, source
-from weft.ir.operators import AveragePool
+from weft.ir.operators import AveragePool, SumOrder
 from weft_sim.isa import Destination, Instruction, Operation, Reduction, Source, Vector
 
 __all__ = ["average_passes"]
 
 PARTIAL_SUMS = 4
-LARGEST_SMALL_KERNEL = 32
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """Counts of the tile, vector addresses of input and output, and the first accumulator row it may use."""
+    """Counts of the tile, vector addresses of input and output, and the first accumulator row it may use. `first_row`
+    is the first output row's number in the image."""
 
     operator: AveragePool
+    first_row: int
     blocks: int
     rows: int
     columns: int
@@ -36,10 +35,6 @@ class _Tile:
     x: int
     output: int
     accumulator: int
-
-    @property
-    def outputs(self) -> int:
-        return self.blocks * self.rows * self.columns
 
     def input_fields(self) -> dict[str, Any]:
         """Operand a: dequantized input."""
@@ -51,22 +46,14 @@ class _Tile:
 
 
 def average_passes(
-    operator: AveragePool, blocks: int, rows: int, columns: int, input_rows: int, input_columns: int, x: int,
-    output: int, accumulator: int,
+    operator: AveragePool, first_row: int, blocks: int, rows: int, columns: int, input_rows: int, input_columns: int,
+    x: int, output: int, accumulator: int,
 ) -> list[Instruction]:  # fmt: skip
     """Sums in the right order, division by the window's size, division by the output's scale."""
-    tile = _Tile(operator, blocks, rows, columns, input_rows, input_columns, x, output, accumulator)
-    kernel = operator.kernel
-    spatial = len(operator.inputs[0].shape) - 2
-    covers = kernel == operator.inputs[0].view[2:]
-    strides_are_one = operator.is_global or operator.strides == (1, 1)
-    if covers and strides_are_one:
-        passes, sums = _global(tile)
-    elif spatial == 2 and operator.strides[1] <= 2 and max(kernel) <= LARGEST_SMALL_KERNEL:
-        passes, sums = _columns_first(tile)
-    else:
-        passes, sums = _sequential(tile)
-    return passes + _divisions(tile, sums, kernel[0] * kernel[1])
+    tile = _Tile(operator, first_row, blocks, rows, columns, input_rows, input_columns, x, output, accumulator)
+    adders = {SumOrder.PARTIAL: _global, SumOrder.COLUMNS: _columns_first, SumOrder.ROWS: _sequential}
+    passes, sums = adders[operator.order](tile)
+    return [*passes, *_means(tile, sums), _quantized(tile, sums)]
 
 
 def _sequential(tile: _Tile) -> tuple[list[Instruction], int]:
@@ -145,14 +132,36 @@ def _add_rows(a: int, b: int, groups: int, group_stride: int, count: int) -> Vec
     )  # fmt: skip
 
 
-def _divisions(tile: _Tile, sums: int, count: int) -> list[Instruction]:
+def _means(tile: _Tile, sums: int) -> Iterator[Instruction]:
+    """The sums divided by their counts: a pass for each rectangle of outputs that have the same."""
     operator = tile.operator
-    rows: dict[str, Any] = {
-        "a_source": Source.ACCUMULATOR_F32, "b_source": Source.IMMEDIATE, "operation": Operation.DIVIDE,
-        "a": sums, "count_4": tile.outputs, "a_stride_4": 1, "d_stride_4": 1,
-    }  # fmt: skip
-    clamp = output_clamp(operator.output, operator.low, operator.high)
-    return [
-        Vector(**rows, destination=Destination.ACCUMULATOR_F32, d=sums, b_scale=float(count)),
-        Vector(**{**rows, **clamp}, d=tile.output, b_scale=float(operator.output.scale)),
-    ]
+    row_counts = operator.row_counts[tile.first_row : tile.first_row + tile.rows]
+    heights, widths = _runs(row_counts), _runs(operator.column_counts)
+    for (row, rows, high), (column, columns, wide) in itertools.product(heights, widths):
+        place = sums + row * tile.columns + column
+        yield Vector(
+            a_source=Source.ACCUMULATOR_F32, b_source=Source.IMMEDIATE, b_scale=float(high * wide),
+            operation=Operation.DIVIDE, destination=Destination.ACCUMULATOR_F32, a=place, d=place,
+            count_2=tile.blocks, a_stride_2=tile.rows * tile.columns, d_stride_2=tile.rows * tile.columns,
+            count_3=rows, a_stride_3=tile.columns, d_stride_3=tile.columns,
+            count_4=columns, a_stride_4=1, d_stride_4=1,
+        )  # fmt: skip
+
+
+def _runs(counts: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Start, length and value of each run of equal numbers."""
+    found, start = [], 0
+    for value, run in itertools.groupby(counts):
+        length = len(list(run))
+        found.append((start, length, value))
+        start += length
+    return found
+
+
+def _quantized(tile: _Tile, sums: int) -> Instruction:
+    operator = tile.operator
+    return Vector(
+        **output_clamp(operator.output, operator.low, operator.high), a_source=Source.ACCUMULATOR_F32, a=sums,
+        b_source=Source.IMMEDIATE, b_scale=float(operator.output.scale), operation=Operation.DIVIDE, d=tile.output,
+        count_4=tile.blocks * tile.rows * tile.columns, a_stride_4=1, d_stride_4=1,
+    )  # fmt: skip

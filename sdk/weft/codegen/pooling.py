@@ -82,9 +82,9 @@ def emit_max_pool(operator: MaxPool, tile: PoolTile, context: Context) -> list[I
 def emit_average_pool(operator: AveragePool, tile: PoolTile, context: Context) -> list[Iteration]:
     """Sums of dequantized values, divided twice as the QDQ text says: by the count, then by the output's scale."""
     iterations = []
-    for step, iteration in _steps(operator, tile, context, (0, 0, 0, 0), (1, 1), 0):
+    for step, iteration in _steps(operator, tile, context, operator.pads, (1, 1), operator.inputs[0].zero_byte):
         iteration.vectors += average_passes(
-            operator, step.blocks, step.rows, step.columns, step.input_rows, step.input_columns,
+            operator, step.row, step.blocks, step.rows, step.columns, step.input_rows, step.input_columns,
             step.x // context.lanes, step.output // context.lanes, step.accumulator,
         )  # fmt: skip
         iterations.append(iteration)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft.codegen.affine import affine_tile, emit_affine
 from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
@@ -19,6 +20,7 @@ from weft.codegen.storage import Storage, blocked_layout
 from weft.codegen.transposed import emit_transposed
 from weft.codegen.workspace import Lifetime, plan_workspace
 from weft.errors import CompileError
+from weft.ir.affine import ChannelAffine, ChannelSlopes
 from weft.ir.operators import (
     AveragePool,
     Convolution,
@@ -87,6 +89,10 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
                 return emit_convolution(plan, context)
         case Elementwise():
             return emit_elementwise(operator, context)
+        case ChannelAffine() | ChannelSlopes():
+            part = affine_tile(operator, context.config)
+            if part is not None:
+                return emit_affine(operator, part, context)
         case TableLookup():
             return emit_table(operator, context)
         case MaxPool():

@@ -22,6 +22,7 @@ __all__ = [
     "Movement",
     "Operator",
     "RowProduct",
+    "SumOrder",
     "TableLookup",
     "Tensor",
     "View",
@@ -217,13 +218,29 @@ class MaxPool(Operator):
     high: int
 
 
+class SumOrder(Enum):
+    """In which order a pooling window's values are added. PARTIAL: four interleaved partial sums over the flattened
+    window; COLUMNS: each column over its rows, then the column sums; ROWS: row by row."""
+
+    PARTIAL = "partial"
+    COLUMNS = "columns"
+    ROWS = "rows"
+
+
 @dataclass(frozen=True)
 class AveragePool(Operator):
-    """Mean over unpadded windows of dequantized values, quantized; summation order as ONNX Runtime's kernels."""
+    """Mean over windows of dequantized values, quantized; summation order as ONNX Runtime's kernels.
+
+    Padding adds zeros. The sum at row i and column j is divided by row_counts[i] · column_counts[j]. `order` is that of
+    the sum.
+    """
 
     kernel: tuple[int, int]
     strides: tuple[int, int]
-    is_global: bool
+    pads: tuple[int, int, int, int]
+    row_counts: tuple[int, ...]
+    column_counts: tuple[int, ...]
+    order: SumOrder
     low: int
     high: int
 

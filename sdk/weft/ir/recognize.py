@@ -11,6 +11,7 @@ from weft.ir.graph import Graph
 from weft.ir.movements import as_view, fuse_movements
 from weft.ir.operators import Operator
 from weft.ir.patterns import (
+    affine,
     convolution,
     elementwise,
     layer_norm,
@@ -18,6 +19,7 @@ from weft.ir.patterns import (
     pooling,
     product,
     reduction,
+    slopes,
     softmax,
     table,
     transposed,
@@ -67,7 +69,7 @@ def recognize(graph: Graph, patterns: Sequence[Mapping[str, Pattern]] = ()) -> R
     """Groups the nodes of an integer graph. Every node is in an operator (movements may share nodes) or in `refused`.
 
     Patterns around a root come first, of Weft's and of the given ones the match with the most nodes; then movements,
-    then functions of one value, which end at a QuantizeLinear.
+    then functions of one value, alike in all channels or linear in each, which end at a QuantizeLinear.
     """
     operators: list[Operator] = []
     refused: dict[str, str] = {}
@@ -101,7 +103,7 @@ def recognize(graph: Graph, patterns: Sequence[Mapping[str, Pattern]] = ()) -> R
     for node in graph.nodes:
         if node.op_type == "QuantizeLinear" and node.name not in taken:
             try:
-                operator = table.match(graph, node)
+                operator = _function(graph, node)
             except Refusal as reason:
                 refused.setdefault(node.name, str(reason))
                 continue
@@ -131,6 +133,18 @@ def _longest_match(graph: Graph, node: onnx.NodeProto, patterns: Sequence[Mappin
     if refusals and not found:
         raise refusals[0]
     return max(found, key=lambda operator: len(operator.nodes), default=None)
+
+
+def _function(graph: Graph, end: onnx.NodeProto) -> Operator:
+    """A function of one value: the same for all channels, or else a scale and an offset for each."""
+    try:
+        return table.match(graph, end)
+    except Refusal:
+        if affine.ends_at(graph, end):
+            return affine.match(graph, end)
+        if slopes.ends_at(graph, end):
+            return slopes.match(graph, end)
+        raise
 
 
 def _unknown(node: onnx.NodeProto) -> str:

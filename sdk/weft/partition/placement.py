@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from weft.codegen.affine import affine_tile
 from weft.codegen.convolution_plan import choose_tile, gathers_windows
 from weft.codegen.layer_norm import layer_norm_rows
 from weft.codegen.matrix_product import product_tile
@@ -12,6 +13,7 @@ from weft.codegen.pooling import pool_tile
 from weft.codegen.softmax import softmax_tile
 from weft.codegen.transposed import transposed_fits
 from weft.ir import Graph, Operator, View
+from weft.ir.affine import ChannelAffine, ChannelSlopes
 from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Movement, TableLookup, same_bytes
 from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
@@ -96,6 +98,8 @@ def capacity(operator: Operator, config: MachineConfig) -> str | None:
             fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(operator, config)
         case MaxPool() | AveragePool():
             fits = pool_tile(operator, config) is not None
+        case ChannelAffine() | ChannelSlopes():
+            fits = affine_tile(operator, config) is not None
         case Movement():
             return refused_movement(operator, config)
         case Softmax():

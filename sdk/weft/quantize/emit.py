@@ -107,6 +107,8 @@ class Emitter:
             graph.add(helper.make_node(kind, sources, [result], name=graph.fresh_node_name(f"{name}_{kind}")))
 
     def _quantize_constants(self, node: onnx.NodeProto) -> None:
+        if node.name in self._plan.functions:
+            return
         if is_standard(node, "Conv", "ConvTranspose", "MatMul", "Gemm"):
             self._quantize_weighted(node)
         elif is_standard(node, "Concat", *BINARY) and is_bias_add(self._graph, node) is None:

@@ -10,6 +10,7 @@ import onnx
 
 from weft.frontend.graph import Graph, is_standard
 from weft.frontend.integer.bounds import is_bounding
+from weft.quantize.functions import Function, find_functions
 from weft.quantize.operators import (
     FUSED,
     FUSES_INTO,
@@ -29,25 +30,39 @@ CONCAT_LOSS = 4.0
 class Plan:
     """`nodes` by name: the quantized ones. `activations`: tensors that are stored quantized, in order of
     production. `produced`: those of them that a quantized node makes. `hidden`: tensors inside a fused group,
-    never stored."""
+    never stored. `functions`: names of nodes in groups that are one function of one value; their constants stay
+    float32."""
 
     nodes: frozenset[str]
     activations: tuple[str, ...]
     produced: frozenset[str]
     hidden: frozenset[str]
+    functions: frozenset[str]
 
 
 def make_plan(graph: Graph, exclude: Collection[str]) -> Plan:
     """Plans the quantization of a normalized float graph; nodes named in `exclude` stay float."""
     order = [node for node in graph.nodes if node.name not in exclude]
-    chosen = {node.name: node for node in order if is_computing(graph, node)}
-    for node in order:
-        if is_moving(graph, node) and any(_maker(graph, name, chosen) for name in moved_inputs(node)):
+    bias_adds = [node.name for node in order if is_bias_add(graph, node) is not None]
+    found = {function.nodes[0].name: function for function in find_functions(graph, exclude, bias_adds)}
+    chosen: dict[str, onnx.NodeProto] = {}
+    functions: list[Function] = []
+    for node in order:  # in topological order, so that what is made by a quantized node is known
+        function = found.get(node.name)
+        if function is not None and _maker(graph, function.source, chosen):
+            functions.append(function)
+            chosen.update({each.name: each for each in function.nodes})
+        moves = is_moving(graph, node) and any(_maker(graph, name, chosen) for name in moved_inputs(node))
+        if moves or is_computing(graph, node):
             chosen[node.name] = node
+    grouped = {node.name for function in functions for node in function.nodes}
     for node in reversed(order):
         if node.name not in chosen and is_moving(graph, node) and _feeds_only(graph, node, chosen):
             chosen[node.name] = node
     hidden = frozenset(node.output[0] for node in chosen.values() if _is_hidden(graph, node, chosen))
+    hidden -= {name for function in functions for node in function.nodes for name in node.output}
+    hidden -= {function.source for function in functions}
+    hidden |= {node.output[0] for function in functions for node in function.nodes[:-1]}
     produced = {name for node in chosen.values() for name in node.output if name} - hidden
     read = {name for node in chosen.values() for name in operand_names(graph, node)} - hidden
     ordered = [*sorted(graph.input_names), *(name for node in graph.nodes for name in node.output if name)]
@@ -56,13 +71,16 @@ def make_plan(graph: Graph, exclude: Collection[str]) -> Plan:
         tuple(name for name in ordered if name in produced or name in read),
         frozenset(produced),
         hidden,
+        frozenset(grouped),
     )
 
 
 def operand_names(graph: Graph, node: onnx.NodeProto) -> tuple[str, ...]:
     """The activations that a quantized node reads, constants excluded."""
-    if is_standard(node, "Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Sub", "Mul"):
+    if is_standard(node, "Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Sub", "Mul", "Div", "Pow"):
         names: tuple[str, ...] = tuple(node.input[:2])
+    elif is_standard(node, "Max", "Min", "Sum"):
+        names = tuple(node.input)
     else:
         names = moved_inputs(node) if is_standard(node, *MOVING) else (node.input[0],)
     return tuple(name for name in names if name not in graph.constants)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import onnx
 
 from weft.ir.graph import Graph, attributes
-from weft.ir.operators import AveragePool, MaxPool, Tensor
+from weft.ir.operators import AveragePool, MaxPool, SumOrder, Tensor
 from weft.ir.patterns.common import Refusal, dequantized, integers, quantized_behind
 
 __all__ = ["match_average", "match_global_average", "match_max"]
+
+LARGEST_SMALL_KERNEL = 32
 
 
 def match_max(graph: Graph, node: onnx.NodeProto) -> MaxPool:
@@ -25,21 +27,63 @@ def match_max(graph: Graph, node: onnx.NodeProto) -> MaxPool:
 
 
 def match_average(graph: Graph, node: onnx.NodeProto) -> AveragePool:
-    """Average pooling without padding."""
+    """Average pooling, padded or not. Which order ONNX Runtime adds in was measured (docs/numerics.md)."""
     x, nodes, output, low, high = _surroundings(graph, node)
     kernel, strides, pads = _window(graph, node, x, output)
-    if any(pads):
-        raise Refusal("average pooling with padding stays on the host")
-    if any(step != 1 for step in integers(attributes(node).get("dilations"), len(x.shape) - 2, 1)):
+    given = attributes(node)
+    if any(step != 1 for step in integers(given.get("dilations"), len(x.shape) - 2, 1)):
         raise Refusal("dilated average pooling stays on the host")
-    return AveragePool(node.name, nodes, (x,), output, kernel, strides, False, low, high)
+    counts = _counts(node, x, output, kernel, strides, pads)
+    includes, ceils = bool(given.get("count_include_pad", 0)), bool(given.get("ceil_mode", 0))
+    order = SumOrder.ROWS
+    if includes and ceils:
+        pass  # another kernel of ONNX Runtime than for all else
+    elif kernel == x.view[2:] and strides == (1, 1) and not any(pads):
+        order = SumOrder.PARTIAL
+    elif len(x.shape) == 4 and strides[1] <= 2 and max(kernel) <= LARGEST_SMALL_KERNEL:
+        order = SumOrder.COLUMNS
+    return AveragePool(node.name, nodes, (x,), output, kernel, strides, pads, counts[0], counts[1], order, low, high)
+
+
+def _counts(
+    node: onnx.NodeProto, x: Tensor, output: Tensor, kernel: tuple[int, int], strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:  # fmt: skip
+    """How many rows count in the divisor of each output row, and how many columns of each output column: all of the
+    window, or with count_include_pad 0 those inside the image. Where ceil_mode lets a window reach past the stated
+    padding, ONNX Runtime counts up to its end."""
+    given = attributes(node)
+    includes, ceils = bool(given.get("count_include_pad", 0)), bool(given.get("ceil_mode", 0))
+    stated = _stated_pads(node, len(x.shape) - 2)
+    counts = []
+    for axis in range(2):
+        size = x.view[2 + axis]
+        begins = [index * strides[axis] - pads[axis] for index in range(output.view[2 + axis])]
+        if begins[-1] >= size or begins[0] + kernel[axis] <= 0:
+            raise Refusal("a window may lie in the padding altogether")
+        after = pads[2 + axis] if stated is None or not ceils else stated[axis]
+        first, last = (-pads[axis], size + after) if includes else (0, size)
+        counts.append(tuple(min(begin + kernel[axis], last) - max(begin, first) for begin in begins))
+    return counts[0], counts[1]
+
+
+def _stated_pads(node: onnx.NodeProto, spatial: int) -> tuple[int, int] | None:
+    """The stated pads below and to the right, without what ceil_mode adds; None where they are automatic."""
+    given = attributes(node)
+    if given.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
+        return None
+    pads = integers(given.get("pads"), 2 * spatial, 0)
+    return (0, pads[1]) if spatial == 1 else (pads[2], pads[3])
 
 
 def match_global_average(graph: Graph, node: onnx.NodeProto) -> AveragePool:
     """Average over all of height and width."""
     x, nodes, output, low, high = _surroundings(graph, node)
     kernel = (x.view[2], x.view[3])
-    return AveragePool(node.name, nodes, (x,), output, kernel, kernel, True, low, high)
+    return AveragePool(
+        node.name, nodes, (x,), output, kernel, kernel, (0, 0, 0, 0), (kernel[0],), (kernel[1],), SumOrder.PARTIAL,
+        low, high,
+    )  # fmt: skip
 
 
 def _surroundings(graph: Graph, node: onnx.NodeProto) -> tuple[Tensor, tuple[str, ...], Tensor, int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from weft.ir.graph import Graph, attributes
-from weft.ir.operators import MaxPool, Operator, Tensor
+from weft.ir.operators import MaxPool, Operator, SumOrder, Tensor
 from weft.ir.patterns.common import Refusal, constant, dequantized, quantized_behind
 from weft.ir.reductions import ChannelSum, PlaneMean, RowSum, WidthReduction
 
@@ -91,7 +91,11 @@ def _over_plane(found: _Found, axes: tuple[int, ...]) -> PlaneMean:
     _check_error(error, count)
     if found.is_sum:  # the sum over sy is the mean over sy / count
         output = dataclasses.replace(output, scale=np.float32(output.scale / np.float32(count)))
-    return PlaneMean(found.node.name, found.names, (x,), output, kernel, kernel, False, found.low, found.high, error)
+    counts = tuple((size,) * extent for size, extent in zip(kernel, output.view[2:], strict=True))
+    return PlaneMean(
+        found.node.name, found.names, (x,), output, kernel, kernel, (0, 0, 0, 0), counts[0], counts[1],
+        SumOrder.ROWS, found.low, found.high, error,
+    )  # fmt: skip
 
 
 def _over_lanes(found: _Found, axes: tuple[int, ...]) -> ChannelSum:
