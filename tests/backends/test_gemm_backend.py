@@ -52,15 +52,19 @@ def test_targets_by_name() -> None:
 
 @pytest.mark.skipif(not ULTRAFACE.exists(), reason="needs ../shared/models")
 def test_ultraface_on_three_processors() -> None:
-    """Convolutions of one position on the multiplier, the others on Weft's processor, boxes on the CPU."""
-    report = verify(str(ULTRAFACE), target="weft-16,gemm-16")
-    assert (report.mismatches, report.elements) == (0, 26520)
-    from weft.api.preparation import build, prepare
+    """What the multiplier would take alone is pinned to it: by cost everything stays on Weft's processor, as every
+    change between processors is a transfer over the host. Small layers between pinned ones may go to the host."""
+    from weft.api.preparation import PrepareOptions, build, prepare
 
-    executable = build(prepare(str(ULTRAFACE)), "weft-16,gemm-16")
+    alone = build(prepare(str(ULTRAFACE)), "gemm-16")
+    pins = {node.name: "gemm-16" for node in alone.nodes if node.macs and node.device == "gemm-16"}
+    report = verify(str(ULTRAFACE), target="weft-16,gemm-16", pins=pins)
+    assert (report.mismatches, report.elements) == (0, 26520)
+    executable = build(prepare(str(ULTRAFACE), PrepareOptions(pins=pins)), "weft-16,gemm-16")
+    assert {node.name for node in executable.nodes if node.macs and node.device == "gemm-16"} == pins.keys() != set()
     devices = {node.device for node in executable.nodes if node.macs}
-    assert devices == {"weft-16", "gemm-16"} and executable.host_graphs
-    assert executable.offloaded_macs == executable.macs
+    assert devices >= {"weft-16", "gemm-16"} and executable.host_graphs
+    assert executable.offloaded_macs > 0.9 * executable.macs
     with Session(executable) as session:
         session.run({"input": np.zeros((1, 3, 240, 320), np.float32)})
         regions = session.profile.regions
