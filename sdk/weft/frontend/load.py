@@ -17,7 +17,7 @@ MAX_MODEL_BYTES = 2**31 - 1
 
 
 def load(source: str | Path | bytes | onnx.ModelProto | Model) -> Model:
-    """Reads and checks an ONNX model: operator sets 7 to the newest that the onnx package knows.
+    """Reads and checks an ONNX model: operator sets 1 to the newest that the onnx package knows.
 
     `source` is a file's path, the file's bytes, or a protobuf (copied). External tensor data are read for
     paths only, and only from inside the file's folder. Node order is repaired; everything else that breaks

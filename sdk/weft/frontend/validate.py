@@ -12,7 +12,7 @@ from weft.errors import ModelError
 from weft.frontend.model import standard_opset
 from weft.frontend.topology import all_graphs, all_nodes, sort_nodes, subgraphs
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
 KNOWN_DOMAINS = frozenset(
     {
         "",
