@@ -72,7 +72,7 @@ def restore(fields: Fields, sections: Sections) -> Executable:
         steps=fields.objects("steps", _restore_step),
         inputs=fields.objects("inputs", _restore_signature),
         outputs=fields.objects("outputs", _restore_signature),
-        batch=fields.whole("batch", 1, 1 << 20),
+        batch=fields.whole("batch", 0, 1 << 20),
         nodes=fields.objects("nodes", _restore_node),
         macs=fields.whole("macs", 0, MAX_WORK),
         offloaded_macs=fields.whole("offloaded_macs", 0, MAX_WORK),

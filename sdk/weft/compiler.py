@@ -129,7 +129,7 @@ def _batch(bound: tuple[TensorSignature, ...]) -> int:
     """The leading extent that a symbolic batch was bound to, or the leading extent as it is."""
     for signature in bound:
         if signature.shape and isinstance(signature.shape[0], int):
-            return max(1, signature.shape[0])
+            return max(0, signature.shape[0])
     return 1
 
 
