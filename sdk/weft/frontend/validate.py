@@ -36,7 +36,7 @@ def validate(proto: onnx.ModelProto, name: str) -> None:
     for owner, tensor in all_tensors(proto):
         check_tensor(tensor, name, owner)
     try:
-        onnx.checker.check_model(proto, full_check=False)
+        onnx.checker.check_model(_with_ranks(proto), full_check=False)
     except (
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
@@ -44,6 +44,23 @@ def validate(proto: onnx.ModelProto, name: str) -> None:
         RuntimeError,
     ) as error:
         raise ModelError(f"{name}: breaks ONNX's rules: {first_line(error)}; export the model again") from error
+
+
+def _with_ranks(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model for the checker, which refuses outputs of unknown rank; ONNX Runtime runs them."""
+    unranked = [value for value in proto.graph.output if _is_unranked(value)]
+    if not unranked:
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for value in copy.graph.output:
+        if _is_unranked(value):
+            value.type.tensor_type.shape.SetInParent()
+    return copy
+
+
+def _is_unranked(value: onnx.ValueInfoProto) -> bool:
+    return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
 
 def first_line(error: BaseException) -> str:
