@@ -1,7 +1,7 @@
 """Weft as a backend of ONNX's own interface (`onnx.backend.base`), which ONNX's backend tests drive.
 
-    import weft.onnx_backend as backend
-    outputs = backend.prepare(onnx.load("model.onnx")).run([x])
+import weft.onnx_backend as backend
+outputs = backend.prepare(onnx.load("model.onnx")).run([x])
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ class WeftBackend(Backend):
         if node.domain not in ("", "ai.onnx"):
             imports.append(helper.make_opsetid(node.domain, 1))
         graph = helper.make_graph([node], node.op_type, taken, given)
-        model = helper.make_model(graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports, True))
+        model = helper.make_model(
+            graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports, True)
+        )
         typed = onnx.shape_inference.infer_shapes(model)
         return cls.run_model(typed, values, device, **kwargs)
 
@@ -166,7 +168,9 @@ def _extents(signatures: Sequence[TensorSignature], feed: Mapping[str, Any]) -> 
             continue
         for symbol, extent in zip(signature.shape, np.shape(feed[signature.name]), strict=False):
             if isinstance(symbol, str) and found.setdefault(symbol, extent) != extent:
-                raise InputError(f"input {signature.name!r}: extent '{symbol}' is {extent}, but {found[symbol]} elsewhere")
+                raise InputError(
+                    f"input {signature.name!r}: extent '{symbol}' is {extent}, but {found[symbol]} elsewhere"
+                )
     return found
 
 

@@ -77,9 +77,6 @@ def small_model() -> bytes:
 
 def warm_up() -> None:
     """Imports what the command line imports when it runs, so that children need not."""
-    import weft.api.execution
-    import weft.onnx_backend
-    import weft.report
     import weft_sim.golden
     import weft_sim.simulator  # noqa: F401
 
@@ -94,7 +91,9 @@ def seeds(folder: Path) -> Seeds:
     models = [own, *(file.read_bytes() for file in files if file.stat().st_size <= LARGEST_SEED_BYTES)]
     (folder / "seed.onnx").write_bytes(own)
     for target in ("weft-8", "weft-16"):
-        outcome = call(["compile", str(folder / "seed.onnx"), "-o", str(folder / f"{target}.weft"), "-t", target], folder)
+        outcome = call(
+            ["compile", str(folder / "seed.onnx"), "-o", str(folder / f"{target}.weft"), "-t", target], folder
+        )
         if outcome.problem or outcome.stderr:
             raise RuntimeError(f"the sound model does not compile: {outcome}")
     generator = np.random.default_rng(0)

@@ -14,7 +14,20 @@ from google.protobuf.message import DecodeError, Message
 
 NUMBERS = (0, 1, -1, 2, 3, 7, 127, 128, 255, 2**31 - 1, -(2**31), 2**31, 2**40, 2**60, 2**63 - 1, -(2**63))
 REALS = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"))
-TEXTS = ("", "x", "y", "Loop", "If", "QLinearConv", "Slice", "Reshape", "ai.onnx.ml", "a\nb\x1b[31m", "../../etc", "w" * 4000)
+TEXTS = (
+    "",
+    "x",
+    "y",
+    "Loop",
+    "If",
+    "QLinearConv",
+    "Slice",
+    "Reshape",
+    "ai.onnx.ml",
+    "a\nb\x1b[31m",
+    "../../etc",
+    "w" * 4000,
+)
 HEADER = struct.Struct("<8sIIQQ32s")
 
 
@@ -108,7 +121,9 @@ def _repeated(value: Any) -> bool:
 
 
 def _blank(field: FieldDescriptor) -> Any:
-    return {FieldDescriptor.CPPTYPE_STRING: ""}.get(field.cpp_type, 0) if field.type != FieldDescriptor.TYPE_BYTES else b""
+    return (
+        {FieldDescriptor.CPPTYPE_STRING: ""}.get(field.cpp_type, 0) if field.type != FieldDescriptor.TYPE_BYTES else b""
+    )
 
 
 def _scalar(value: Any, field: FieldDescriptor, chance: random.Random) -> Any:
