@@ -30,7 +30,7 @@ SIGNATURE_DTYPES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "float32", "float64", "complex64", "complex128", "object", *sorted(CONTAINERS),
 )  # fmt: skip
-"""NumPy names of the element types that ONNX Runtime takes and gives; "object" holds strings. Then what is no tensor."""
+"""NumPy names of the element types that ONNX Runtime takes and gives; "object" holds strings. Last: no tensors."""
 
 
 def validate(executable: Executable) -> None:

@@ -70,7 +70,7 @@ def _damage_message(message: Message, chance: random.Random) -> None:
         inner = [(field, value) for field, value in present if field.type == FieldDescriptor.TYPE_MESSAGE]
         if not inner or chance.random() < 0.15:
             break
-        field, value = chance.choice(inner)
+        _, value = chance.choice(inner)
         if not _repeated(value):
             message = value
             continue

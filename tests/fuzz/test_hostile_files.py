@@ -3,6 +3,7 @@ answer; never a crash, a hang or a traceback."""
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,7 @@ def doubling_functions(levels: int) -> onnx.ModelProto:
 
 def chain(length: int) -> onnx.ModelProto:
     names = ["x", *(f"t{index}" for index in range(length - 1)), "y"]
-    return model([one("Neg", [a], b) for a, b in zip(names, names[1:], strict=False)])
+    return model([one("Neg", [a], b) for a, b in itertools.pairwise(names)])
 
 
 def stored(dims, raw: bytes, kind: int = FLOAT) -> TensorProto:
@@ -203,8 +204,16 @@ def test_noise(size, tmp_path):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((1, 4)), np.zeros((1, 5), np.float32), np.zeros((2, 3, 4), np.float32), np.zeros(0, np.float32)]
-    + [np.array("text"), np.zeros((1, 4), "M8[s]"), np.zeros((1, 4), [("a", "f4")]), np.float32(1)],
+    [
+        np.zeros((1, 4)),
+        np.zeros((1, 5), np.float32),
+        np.zeros((2, 3, 4), np.float32),
+        np.zeros(0, np.float32),
+        np.array("text"),
+        np.zeros((1, 4), "M8[s]"),
+        np.zeros((1, 4), [("a", "f4")]),
+        np.float32(1),
+    ],
     ids=lambda array: f"{array.dtype.name}{list(array.shape)}",
 )
 def test_inputs_that_do_not_fit(array, tmp_path):
