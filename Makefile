@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed
 FILES := $(VENV)/files.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl generate synth format clean FORCE
+.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl fuzz generate synth format clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ sanitize: $(INSTALLED) ## the tests of the machine on a core with AddressSanitiz
 
 coverage-rtl: $(INSTALLED) ## lines, branches and toggles of the RTL that benches and random programs reach (ten minutes)
 	@PYTHONPATH=rtl/tools $(BIN)/python -m rtl_coverage
+
+SECONDS ?= 60
+fuzz: environment ## damaged models, artifacts and inputs through the command line, for SECONDS=60
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 
 generate: environment ## write the files that come from the instruction table
 	$(BIN)/python -m weft_sim.isa.generate

@@ -82,6 +82,7 @@ def _file(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says at the end what did not run, why, and in which files, the most frequent reason first."""
+    _onnx_suite(terminalreporter)
     reports = terminalreporter.stats.get("skipped", [])
     if not reports:
         return
@@ -89,3 +90,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in Counter(map(_reason, reports)).most_common():
         files = sorted({_file(report) for report in reports if _reason(report) == reason})
         terminalreporter.write_line(f"{count:5d} × {reason} ({', '.join(files)})")
+
+
+def _onnx_suite(terminalreporter: pytest.TerminalReporter) -> None:
+    """What ONNX's backend tests came to, over all workers."""
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    shards = [value for report in reports for key, value in report.user_properties if key == "OnnxBackendSuite"]
+    if not shards:
+        return
+    terminalreporter.section("ONNX's backend tests")
+    passed, promised = (sum(shard[key] for shard in shards) for key in ("passed", "promised"))
+    terminalreporter.write_line(f"of {promised} tests that ONNX Runtime passes, Weft passes {passed}")
+    names = sorted(name for shard in shards for name in shard["accelerated"])
+    terminalreporter.write_line(f"{len(names)} node tests ran on the accelerator: {', '.join(names)}")

@@ -120,7 +120,7 @@ def _read(path: Path) -> bytes:
                 raise ArtifactError(f"{path}: not a regular file")
             if status.st_size > MAX_FILE_BYTES:
                 raise ArtifactError(f"{path}: {status.st_size} bytes, more than the {MAX_FILE_BYTES} of any artifact")
-            return file.read(MAX_FILE_BYTES)
+            return file.read(status.st_size)  # a larger bound would be allocated whole
     except OSError as error:
         raise ArtifactError(f"{path}: cannot read the artifact: {error.strerror or error}") from error
 

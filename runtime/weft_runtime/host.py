@@ -41,18 +41,21 @@ class HostProgram:
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise HostError(f"host graph {graph.name!r}: ONNX Runtime cannot load it: {_one_line(error)}") from error
 
-    def run(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """The graph's outputs by name. Raises HostError naming the graph if ONNX Runtime fails or gives no
-        tensor."""
+    def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """The graph's outputs by name: arrays, or what stands for sequences, optionals and maps (lists, None,
+        dictionaries). Raises HostError naming the graph if ONNX Runtime fails or gives anything else."""
         feeds = {name: tensors[name] for name in self.graph.inputs}
         try:
             results = self._session.run(list(self.graph.outputs), feeds)
         except Exception as error:
             raise HostError(f"host graph {self.graph.name!r}: ONNX Runtime fails: {_one_line(error)}") from error
         for name, result in zip(self.graph.outputs, results, strict=True):
-            if not isinstance(result, np.ndarray | np.generic):
+            if not isinstance(result, np.ndarray | np.generic | list | dict | None):
                 raise HostError(f"host graph {self.graph.name!r}: {name!r} is no tensor but {type(result).__name__}")
-        return {name: np.asarray(result) for name, result in zip(self.graph.outputs, results, strict=True)}
+        return {
+            name: np.asarray(result) if isinstance(result, np.generic) else result
+            for name, result in zip(self.graph.outputs, results, strict=True)
+        }
 
 
 def _one_line(error: Exception) -> str:

@@ -11,12 +11,16 @@ import numpy.typing as npt
 from weft_runtime.errors import InputError
 from weft_runtime.executable import TensorSignature
 
-__all__ = ["UNKNOWN_SHAPE", "check_inputs", "samples_of", "split_samples", "take_samples"]
+__all__ = ["CONTAINERS", "UNKNOWN_SHAPE", "check_inputs", "samples_of", "split_samples", "take_samples"]
 
 Array = npt.NDArray[Any]
 
 UNKNOWN_SHAPE = ("...",)
 """Shape of an input whose rank the model leaves open: any array fits, and all samples share it."""
+
+CONTAINERS = frozenset({"sequence", "optional", "map"})
+"""What stands for the data type of values that are no tensors: lists, arrays or None, and dictionaries. Only the host
+takes and gives them, they have UNKNOWN_SHAPE, and all samples share them."""
 
 
 def check_inputs(inputs: Mapping[str, npt.ArrayLike], signatures: tuple[TensorSignature, ...]) -> dict[str, Array]:
@@ -97,10 +101,12 @@ def _admits(expected: int | str, found: int) -> bool:
     return isinstance(expected, str) or expected == found
 
 
-def _check_one(value: npt.ArrayLike, signature: TensorSignature) -> Array:
+def _check_one(value: Any, signature: TensorSignature) -> Any:
+    if signature.dtype in CONTAINERS:
+        return _check_container(value, signature)
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"input {signature.name!r} is no array: {error}") from error
     if array.dtype.kind == "U" and signature.dtype == "object":
         array = array.astype(object)
@@ -117,3 +123,11 @@ def _check_one(value: npt.ArrayLike, signature: TensorSignature) -> Array:
         raise InputError(f"input {signature.name!r} must have shape [{shown}], not {list(array.shape)}")
     # ONNX Runtime and the packing both want native byte order and C order.
     return np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
+
+
+def _check_container(value: Any, signature: TensorSignature) -> Any:
+    """Lists are copied, so that nobody else's later change shows; ONNX Runtime checks what is in them."""
+    kind = {"sequence": (list, tuple), "map": (dict,), "optional": (list, tuple, np.ndarray, np.generic, type(None))}
+    if not isinstance(value, kind[signature.dtype]):
+        raise InputError(f"input {signature.name!r} must be a {signature.dtype}, not {type(value).__name__}")
+    return list(value) if isinstance(value, tuple | list) else value

@@ -108,7 +108,7 @@ def _restore_executable(fields: Fields, prefix: str, remaining: dict[str, bytes]
         steps=fields.objects("steps", _restore_step),
         inputs=fields.objects("inputs", _restore_signature),
         outputs=fields.objects("outputs", _restore_signature),
-        batch=fields.whole("batch", 1, 1 << 20),
+        batch=fields.whole("batch", 0, 1 << 20),
         nodes=fields.objects("nodes", _restore_node),
         macs=fields.whole("macs", 0, MAX_WORK),
         offloaded_macs=fields.whole("offloaded_macs", 0, MAX_WORK),
@@ -120,7 +120,7 @@ def _restore_executable(fields: Fields, prefix: str, remaining: dict[str, bytes]
 
 
 def _restore_extent(fields: Fields) -> tuple[str, int]:
-    return fields.text("name"), fields.whole("extent", 1, MAX_EXTENT)
+    return fields.text("name"), fields.whole("extent", 0, MAX_EXTENT)
 
 
 def _describe_node(node: NodeReport) -> dict[str, Any]:

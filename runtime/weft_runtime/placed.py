@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,8 @@ class _DeviceStep:
             tensors[binding.name] = self._receive(binding, costs)
 
     def _send(self, binding: TensorBinding, array: Array, costs: _Costs) -> None:
+        if not isinstance(array, np.ndarray):
+            raise SessionError(f"region {self.region.name!r} takes {binding.name!r}, which is no tensor in this run")
         if array.dtype.name != binding.dtype or array.size != binding.layout.elements:
             raise SessionError(
                 f"region {self.region.name!r} takes {binding.name!r} as {binding.dtype} "
@@ -152,7 +155,7 @@ class PlacedExecutable:
                 del tensors[name]
         # An output that is an input unchanged must not alias the caller's array.
         return {
-            signature.name: tensors[signature.name].copy() if signature.name in inputs else tensors[signature.name]
+            signature.name: copy(tensors[signature.name]) if signature.name in inputs else tensors[signature.name]
             for signature in self.executable.outputs
         }
 
@@ -197,9 +200,11 @@ def _expiry(executable: Executable) -> list[list[str]]:
     return expired
 
 
-def _join(name: str, results: list[Array]) -> Array:
+def _join(name: str, results: list[Any]) -> Any:
     if len(results) == 1:
         return results[0]
+    if not all(isinstance(result, np.ndarray) for result in results):
+        raise SessionError(f"output {name!r} is no tensor: run the samples one by one")
     try:
         return np.concatenate(results) if results[0].ndim else np.stack(results)
     except ValueError as error:

@@ -20,6 +20,7 @@ from weft_runtime.executable import (
     TensorBinding,
     TensorSignature,
 )
+from weft_runtime.inputs import CONTAINERS, UNKNOWN_SHAPE
 from weft_runtime.layout import DEVICE_DTYPES
 from weft_runtime.memory import MAX_DEVICE_BYTES, plan_memory
 
@@ -27,9 +28,9 @@ __all__ = ["SIGNATURE_DTYPES", "validate"]
 
 SIGNATURE_DTYPES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-    "float16", "float32", "float64", "complex64", "complex128", "object",
+    "float16", "float32", "float64", "complex64", "complex128", "object", *sorted(CONTAINERS),
 )  # fmt: skip
-"""NumPy names of the element types that ONNX Runtime takes and gives; "object" holds strings."""
+"""NumPy names of the element types that ONNX Runtime takes and gives; "object" holds strings. Last: no tensors."""
 
 
 def validate(executable: Executable) -> None:
@@ -58,6 +59,8 @@ def _check_signatures(role: str, signatures: tuple[TensorSignature, ...]) -> Non
     for signature in signatures:
         if signature.dtype not in SIGNATURE_DTYPES:
             raise ExecutableError(f"model {role} {signature.name!r} has the unknown data type {signature.dtype!r}")
+        if signature.dtype in CONTAINERS and signature.shape != UNKNOWN_SHAPE:
+            raise ExecutableError(f"model {role} {signature.name!r} is a {signature.dtype} and cannot have a shape")
 
 
 def _check_names(where: str, names: Iterable[str]) -> None:

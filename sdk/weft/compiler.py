@@ -131,4 +131,4 @@ def _batch(given: tuple[TensorSignature, ...], bound: tuple[TensorSignature, ...
         if signature.shape and isinstance(signature.shape[0], int)
     ]
     found = [extent for was_bound, extent in leading if was_bound] or [extent for _, extent in leading]
-    return max(1, found[0]) if found else 1
+    return max(0, found[0]) if found else 1

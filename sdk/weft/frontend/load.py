@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from weft.errors import ModelError
 from weft.frontend.external_data import bring_in
 from weft.frontend.model import Model
+from weft.frontend.session_options import newest_ir_version
 from weft.frontend.validate import first_line, validate
 
 # Protobuf cannot serialize more, and every later step serializes.
@@ -17,7 +18,7 @@ MAX_MODEL_BYTES = 2**31 - 1
 
 
 def load(source: str | Path | bytes | onnx.ModelProto | Model) -> Model:
-    """Reads and checks an ONNX model: operator sets 7 to the newest that the onnx package knows.
+    """Reads and checks an ONNX model: operator sets 1 to the newest that the onnx package knows.
 
     `source` is a file's path, the file's bytes, or a protobuf (copied). External tensor data are read for
     paths only, and only from inside the file's folder. Node order is repaired; everything else that breaks
@@ -65,6 +66,8 @@ def _checked(proto: onnx.ModelProto, path: Path | None, name: str) -> Model:
     if proto.ByteSize() > MAX_MODEL_BYTES:
         raise ModelError(f"{where}: larger than 2 GiB with its external data, more than ONNX Runtime takes in memory")
     validate(proto, where)
+    # What newer file formats add over this one is nothing that computes; the operators' versions stay.
+    proto.ir_version = min(proto.ir_version, newest_ir_version())
     model = Model(proto, path, name)
     # Signatures raise for non-tensor inputs and outputs; asking here puts the error where the file is named.
     _ = model.inputs, model.outputs

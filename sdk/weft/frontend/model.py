@@ -12,12 +12,14 @@ from onnx import helper
 
 from weft.errors import ModelError
 from weft_runtime.executable import TensorSignature
+from weft_runtime.inputs import UNKNOWN_SHAPE
 
 INTEGER_OPERATORS = frozenset({
     "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QGemm", "QLinearAdd",
     "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearGlobalAveragePool",
     "QLinearAveragePool", "QLinearConcat",
 })  # fmt: skip
+CONTAINER_KINDS = {"sequence_type": "sequence", "optional_type": "optional", "map_type": "map"}
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,13 @@ def axis_key(name: str, axis: int) -> str:
 
 
 def _signature(value: onnx.ValueInfoProto, model_name: str) -> TensorSignature:
+    kind = CONTAINER_KINDS.get(value.type.WhichOneof("value") or "")
+    if kind is not None:
+        return TensorSignature(value.name, kind, UNKNOWN_SHAPE)
     if not value.type.HasField("tensor_type"):
         raise ModelError(
-            f"{model_name}: '{value.name}' is not a dense tensor; export the model with tensor inputs and outputs"
+            f"{model_name}: '{value.name}' is neither a dense tensor nor a sequence, an optional or a map; "
+            "export the model with such inputs and outputs"
         )
     tensor = value.type.tensor_type
     try:
@@ -101,7 +107,7 @@ def _signature(value: onnx.ValueInfoProto, model_name: str) -> TensorSignature:
             f"{model_name}: '{value.name}' is of the unknown element type {tensor.elem_type}; export the model again"
         ) from error
     if not tensor.HasField("shape"):
-        return TensorSignature(value.name, dtype, ("...",))
+        return TensorSignature(value.name, dtype, UNKNOWN_SHAPE)
     shape: list[int | str] = []
     for axis, extent in enumerate(tensor.shape.dim):
         if extent.HasField("dim_value"):

@@ -26,10 +26,12 @@ from weft.frontend.passes.upgrade_opset import UpgradeOpset
 from weft.frontend.qoperator import StandardizeQOperators
 
 NO_SHAPES: Mapping[str, int] = {}
+# Before operator set 7, operators broadcast by attribute: what cannot be converted stays as it is, on the host.
+OLDEST_UNDERSTOOD = 7
 
 
-def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
-    """The normalizing passes in their order."""
+def opening_passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
+    """The passes that depend on no operator's meaning, and bring old operator sets up."""
     return (
         BindShapes(shapes),
         InlineFunctions(),
@@ -40,6 +42,12 @@ def passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         LiftConstants(),
         UniqueNames(),
         InferShapes(),
+    )
+
+
+def operator_passes() -> tuple[Pass, ...]:
+    """The passes behind those, over operators of set 7 and newer."""
+    return (
         StandardizeQOperators(),
         SumToAdd(),
         RemoveIdentities(),
@@ -64,7 +72,10 @@ def normalize(model: Model, shapes: Mapping[str, int] = NO_SHAPES) -> Model:
     operator set >= 13 where the model can be converted, the shape of every tensor static where inference
     finds it. Raises ModelError for shapes that do not fit the model.
     """
-    return run_passes(model, passes(shapes))
+    model = run_passes(model, opening_passes(shapes))
+    if 0 < model.opset < OLDEST_UNDERSTOOD:
+        return model
+    return run_passes(model, operator_passes())
 
 
 def run_passes(model: Model, pipeline: Sequence[Pass]) -> Model:

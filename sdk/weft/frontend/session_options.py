@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import onnx
 import onnxruntime
+from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 # Errors come as exceptions; without this ONNX Runtime prints them to stderr as well.
@@ -15,6 +19,21 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     TypeError,
 )
+
+
+@cache
+def newest_ir_version() -> int:
+    """The newest version of the ONNX file format that this ONNX Runtime takes, found by asking it."""
+    value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = helper.make_graph([], "probe", [value], [value])
+    for version in range(onnx.IR_VERSION, 10, -1):
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=version)
+        try:
+            onnxruntime.InferenceSession(proto.SerializeToString(), plain_options(), providers=["CPUExecutionProvider"])
+        except RUNTIME_ERRORS:
+            continue
+        return version
+    return 10
 
 
 def plain_options() -> onnxruntime.SessionOptions:

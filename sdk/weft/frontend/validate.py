@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -12,7 +13,9 @@ from weft.errors import ModelError
 from weft.frontend.model import standard_opset
 from weft.frontend.topology import all_graphs, all_nodes, sort_nodes, subgraphs
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
+MAX_ELEMENTS = 2**31
+MAX_INLINED_NODES = 1_000_000
 KNOWN_DOMAINS = frozenset(
     {
         "",
@@ -33,10 +36,12 @@ def validate(proto: onnx.ModelProto, name: str) -> None:
     _check_domains(proto, name)
     _check_names(proto.graph, name, frozenset())
     _sort(proto.graph, name)
+    _check_functions(proto, name)
+    _check_inputs(proto, name)
     for owner, tensor in all_tensors(proto):
         check_tensor(tensor, name, owner)
     try:
-        onnx.checker.check_model(proto, full_check=False)
+        onnx.checker.check_model(_with_ranks(proto), full_check=False)
     except (
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
@@ -44,6 +49,59 @@ def validate(proto: onnx.ModelProto, name: str) -> None:
         RuntimeError,
     ) as error:
         raise ModelError(f"{name}: breaks ONNX's rules: {first_line(error)}; export the model again") from error
+
+
+def _check_inputs(proto: onnx.ModelProto, name: str) -> None:
+    for value in proto.graph.input:
+        extents = [extent.dim_value for extent in value.type.tensor_type.shape.dim]
+        if min(extents, default=0) < 0 or math.prod(extent or 1 for extent in extents) > MAX_ELEMENTS:
+            raise ModelError(
+                f"{name}: input '{value.name}' has the shape {extents}; no extent may be negative, and all together "
+                f"{MAX_ELEMENTS} elements at most"
+            )
+
+
+def _check_functions(proto: onnx.ModelProto, name: str) -> None:
+    """Functions are replaced by their bodies: none may contain itself, nor the whole become too large."""
+    bodies = {(each.domain, each.name): each for each in proto.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    calls = {
+        key: [call for node in body.node for call in _calls(node) if call in bodies] for key, body in bodies.items()
+    }
+    waiting = dict(calls)
+    while waiting:
+        ready = [key for key, called in waiting.items() if all(each in sizes for each in called)]
+        if not ready:
+            inside = next(iter(waiting))
+            raise ModelError(f"{name}: function '{inside[1]}' contains itself, or calls one that does")
+        for key in ready:
+            sizes[key] = len(bodies[key].node) + sum(sizes[each] for each in waiting.pop(key))
+    total = sum(sizes.get(call, 0) for node in proto.graph.node for call in _calls(node))
+    if total > MAX_INLINED_NODES:
+        raise ModelError(f"{name}: its functions come to {total} nodes, more than the {MAX_INLINED_NODES} allowed")
+
+
+def _calls(node: onnx.NodeProto) -> list[tuple[str, str]]:
+    """The operators of a node and of the graphs within it, each as often as it is there."""
+    inner = [each for graph in subgraphs(node) for each in all_nodes(graph)]
+    return [(each.domain, each.op_type) for each in (node, *inner)]
+
+
+def _with_ranks(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model for the checker, which refuses outputs of unknown rank; ONNX Runtime runs them."""
+    unranked = [value for value in proto.graph.output if _is_unranked(value)]
+    if not unranked:
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for value in copy.graph.output:
+        if _is_unranked(value):
+            value.type.tensor_type.shape.SetInParent()
+    return copy
+
+
+def _is_unranked(value: onnx.ValueInfoProto) -> bool:
+    return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
 
 def first_line(error: BaseException) -> str:

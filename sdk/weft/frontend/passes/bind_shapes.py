@@ -17,8 +17,8 @@ class BindShapes:
 
     `shapes` maps a symbol (as in the model, or `input[axis]` where the model names none) to its value. A
     leading symbolic extent that is not given is the batch and becomes 1; other symbols that are not given
-    stay symbolic. The result remembers the model with its symbols. Raises ModelError for
-    unknown symbols and values below 1.
+    stay symbolic. The result remembers the model with its symbols. Raises ModelError for unknown symbols and negative
+    values.
     """
 
     shapes: Mapping[str, int] = field(default_factory=dict)
@@ -30,8 +30,8 @@ class BindShapes:
             if key not in symbols:
                 known = ", ".join(sorted(symbols)) or "none"
                 raise ModelError(f"{model.name}: has no symbolic extent '{key}'; it has: {known}")
-            if value < 1:
-                raise ModelError(f"{model.name}: the extent '{key}' must be at least 1, not {value}")
+            if value < 0:
+                raise ModelError(f"{model.name}: the extent '{key}' must not be negative, as {value} is")
         if not symbols:
             return model
         values = {**dict.fromkeys(batch, 1), **self.shapes}

@@ -1,0 +1,252 @@
+"""Hostile models and inputs through the command line, each in a child process: one line and exit status 1, or an
+answer; never a crash, a hang or a traceback."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from fuzz import attempt, seeds, warm_up
+from onnx import TensorProto, helper, numpy_helper
+from sandbox import call
+
+FLOAT = TensorProto.FLOAT
+value = helper.make_tensor_value_info
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    warm_up()
+
+
+def model(nodes, constants=(), shape=(1, 4), functions=(), **options) -> onnx.ModelProto:
+    open_shape = [f"o{axis}" for axis in range(len(shape))]
+    graph = helper.make_graph(
+        nodes, "hostile", [value("x", FLOAT, shape)], [value("y", FLOAT, open_shape)], list(constants)
+    )
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8, functions=list(functions), **options)
+
+
+def constant(array, name: str) -> TensorProto:
+    return numpy_helper.from_array(np.asarray(array), name)
+
+
+def one(kind: str, inputs=("x",), output="y", **attributes) -> onnx.NodeProto:
+    return helper.make_node(kind, list(inputs), [output], **attributes)
+
+
+def nested(depth: int) -> onnx.ModelProto:
+    graph = helper.make_graph([one("Identity", output="z0")], "g0", [], [value("z0", FLOAT, ["a", "b"])])
+    for level in range(1, depth):
+        node = helper.make_node("If", ["c"], [f"z{level}"], then_branch=graph, else_branch=other(f"e{level}"))
+        graph = helper.make_graph([node], f"g{level}", [], [value(f"z{level}", FLOAT, ["a", "b"])])
+    return model(
+        [helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=other("e"))], [constant(True, "c")]
+    )
+
+
+def other(name: str) -> onnx.GraphProto:
+    return helper.make_graph([one("Neg", output=name)], name, [], [value(name, FLOAT, ["a", "b"])])
+
+
+def wrapped(field: int, content: bytes) -> bytes:
+    length, size = b"", len(content)
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return bytes([field << 3 | 2]) + length + bytes([size]) + content
+
+
+def bottomless(depth: int) -> bytes:
+    """A model file whose one node holds a graph whose one node holds a graph, and so on."""
+    graph = b""
+    for _ in range(depth):
+        node = wrapped(4, b"If") + wrapped(5, wrapped(1, b"then_branch") + wrapped(6, graph) + b"\xa0\x01\x05")
+        graph = wrapped(1, node)
+    return b"\x08\x08" + wrapped(7, graph) + wrapped(8, b"\x10\x11")
+
+
+def calls_itself() -> onnx.ModelProto:
+    body = [helper.make_node("f", ["a"], ["b"], domain="mine")]
+    function = helper.make_function("mine", "f", ["a"], ["b"], body, [helper.make_opsetid("mine", 1)])
+    return model([helper.make_node("f", ["x"], ["y"], domain="mine")], functions=[function])
+
+
+def call_each_other() -> onnx.ModelProto:
+    imports = [helper.make_opsetid("mine", 1)]
+    functions = [
+        helper.make_function("mine", a, ["a"], ["b"], [helper.make_node(b, ["a"], ["b"], domain="mine")], imports)
+        for a, b in (("f", "g"), ("g", "f"))
+    ]
+    return model([helper.make_node("f", ["x"], ["y"], domain="mine")], functions=functions)
+
+
+def doubling_functions(levels: int) -> onnx.ModelProto:
+    """Each calls the one before twice: 2^levels nodes when inlined."""
+    imports = [helper.make_opsetid("mine", 1), helper.make_opsetid("", 17)]
+    functions = [helper.make_function("mine", "f0", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], imports)]
+    for level in range(1, levels):
+        body = [helper.make_node(f"f{level - 1}", [a], [b], domain="mine") for a, b in (("a", "m"), ("m", "b"))]
+        functions.append(helper.make_function("mine", f"f{level}", ["a"], ["b"], body, imports))
+    return model([helper.make_node(f"f{levels - 1}", ["x"], ["y"], domain="mine")], functions=functions)
+
+
+def chain(length: int) -> onnx.ModelProto:
+    names = ["x", *(f"t{index}" for index in range(length - 1)), "y"]
+    return model([one("Neg", [a], b) for a, b in itertools.pairwise(names)])
+
+
+def stored(dims, raw: bytes, kind: int = FLOAT) -> TensorProto:
+    return TensorProto(name="w", data_type=kind, dims=dims, raw_data=raw)
+
+
+def quantized(scale, zero_point, axis: int = 1) -> onnx.ModelProto:
+    nodes = [
+        one("QuantizeLinear", ("x", "s", "z"), "q", axis=axis),
+        one("DequantizeLinear", ("q", "s", "z"), "d", axis=axis),
+        one("Conv", ("d", "w"), "c"),
+        one("QuantizeLinear", ("c", "s", "z"), "o", axis=axis),
+        one("DequantizeLinear", ("o", "s", "z"), "y", axis=axis),
+    ]
+    constants = [constant(np.ones((4, 4, 1, 1), np.float32), "w"), constant(np.asarray(scale, np.float32), "s")]
+    return model(nodes, [*constants, constant(np.asarray(zero_point, np.int8), "z")], (1, 4, 3, 3))
+
+
+def external(**entries: str) -> onnx.ModelProto:
+    tensor = TensorProto(name="w", data_type=FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, text in entries.items():
+        tensor.external_data.add(key=key, value=text)
+    return model([one("Add", ("x", "w"))], [tensor])
+
+
+REFUSED: dict[str, Callable[[], onnx.ModelProto]] = {
+    "missing initializer": lambda: model([one("Add", ("x", "absent"))]),
+    "cycle": lambda: model([one("Add", ("x", "b"), "a"), one("Neg", ("a",), "b"), one("Neg", ("b",))]),
+    "unknown domain": lambda: model([helper.make_node("f", ["x"], ["y"], domain="elsewhere")]),
+    "unknown operator": lambda: model([one("Nothing\nlike\x1b[31mit")]),
+    "bad shapes": lambda: model([one("MatMul", ("x", "w"))], [constant(np.ones((7, 3), np.float32), "w")]),
+    "two producers": lambda: model([one("Neg"), one("Abs")]),
+    "wrong raw data": lambda: model([one("Add", ("x", "w"))], [stored([4], b"123")]),
+    "negative extent": lambda: model([one("Add", ("x", "w"))], [stored([-4], b"")]),
+    "huge extent": lambda: model([one("Add", ("x", "w"))], [stored([2**60], b"")]),
+    "product of extents beyond 64 bits": lambda: model([one("Add", ("x", "w"))], [stored([2**40, 2**40], b"")]),
+    "huge input": lambda: model([one("Neg")], shape=(2**60, 4)),
+    "huge expansion": lambda: model([one("Expand", ("x", "w"))], [constant([2**40, 4], "w")]),
+    "negative input": lambda: model([one("Neg")], shape=(-3, 4)),
+    "attribute of the wrong type": lambda: model([one("Softmax", axis="first")]),
+    "axis out of range": lambda: model([one("Softmax", axis=9)]),
+    "function calls itself": calls_itself,
+    "functions call each other": call_each_other,
+    "functions that double": lambda: doubling_functions(40),
+    "absent external data": lambda: external(location="absent.bin"),
+    "external data above": lambda: external(location="../outside.bin"),
+    "external data at a root": lambda: external(location="/etc/hostname"),
+    "external data through a link": lambda: external(location="link.bin"),
+    "external offset beyond": lambda: external(location="beside.bin", offset="99", length="16"),
+    "external offset negative": lambda: external(location="beside.bin", offset="-1", length="16"),
+    "external offset no number": lambda: external(location="beside.bin", offset="many"),
+    "zero points of another shape": lambda: quantized(0.1, [0, 0]),
+    "quantized axis out of range": lambda: quantized([0.1] * 4, [0] * 4, axis=9),
+}
+ANY: dict[str, Callable[[], onnx.ModelProto]] = {
+    "scale not a number": lambda: quantized(np.nan, 0),
+    "scale infinite": lambda: quantized(np.inf, 0),
+    "scale zero": lambda: quantized(0.0, 0),
+    "scale negative": lambda: quantized(-0.5, 0),
+    "scale denormal": lambda: quantized(1e-45, 0),
+    "control characters in names": lambda: model(
+        [one("Neg", ("x",), "a\nb\x00\x1b[31m"), one("Neg", ("a\nb\x00\x1b[31m",))]
+    ),
+    "no extent": lambda: model([one("Neg")], shape=(0, 4)),
+    "branches 20 deep": lambda: nested(20),
+    "chain of 3000": lambda: chain(3000),
+}
+
+
+def run(folder: Path, proto: onnx.ModelProto):
+    (folder / "beside.bin").write_bytes(bytes(16))
+    (folder.parent / "outside.bin").write_bytes(bytes(16))
+    (folder / "link.bin").symlink_to(folder.parent / "outside.bin")
+    (folder / "hostile.onnx").write_bytes(proto.SerializeToString())
+    return call(["run", str(folder / "hostile.onnx")], folder)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_one_line(name, tmp_path):
+    outcome = run(tmp_path, REFUSED[name]())
+    assert outcome.problem == "" and outcome.stderr.startswith("weft: ") and outcome.stderr.count("\n") == 1
+    assert "no --input" not in outcome.stderr
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_answered_or_refused_in_one_line(name, tmp_path):
+    assert run(tmp_path, ANY[name]()).problem == ""
+
+
+@pytest.mark.parametrize("depth", (50, 2000))
+def test_graphs_without_bottom(depth, tmp_path):
+    (tmp_path / "deep.onnx").write_bytes(bottomless(depth))
+    outcome = call(["run", str(tmp_path / "deep.onnx")], tmp_path)
+    assert outcome.problem == "" and outcome.stderr.startswith("weft: ")
+
+
+@pytest.mark.parametrize("size", (0, 1, 100, 10_000_000))
+def test_noise(size, tmp_path):
+    (tmp_path / "noise.onnx").write_bytes(np.random.default_rng(size).bytes(size))
+    outcome = call(["run", str(tmp_path / "noise.onnx")], tmp_path)
+    assert outcome.problem == "" and outcome.stderr.startswith("weft: ")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((1, 4)),
+        np.zeros((1, 5), np.float32),
+        np.zeros((2, 3, 4), np.float32),
+        np.zeros(0, np.float32),
+        np.array("text"),
+        np.zeros((1, 4), "M8[s]"),
+        np.zeros((1, 4), [("a", "f4")]),
+        np.float32(1),
+    ],
+    ids=lambda array: f"{array.dtype.name}{list(array.shape)}",
+)
+def test_inputs_that_do_not_fit(array, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(model([one("Neg")]).SerializeToString())
+    np.savez(tmp_path / "in.npz", x=array)
+    outcome = call(["run", str(tmp_path / "m.onnx"), "-i", str(tmp_path / "in.npz")], tmp_path)
+    assert outcome.problem == "" and outcome.stderr.startswith("weft: ")
+
+
+def test_pickles_are_refused(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(model([one("Neg")]).SerializeToString())
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], object))
+    (tmp_path / "pickle.npz").write_bytes(pickle.dumps([1]))
+    np.save(tmp_path / "single.npy", np.zeros((1, 4), np.float32))
+    for name in ("objects.npz", "pickle.npz", "single.npy", "m.onnx", "absent.npz"):
+        outcome = call(["run", str(tmp_path / "m.onnx"), "-i", str(tmp_path / name)], tmp_path)
+        assert outcome.problem == "" and outcome.stderr.startswith("weft: "), name
+
+
+def test_values_that_are_no_numbers_are_answered(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(quantized(0.1, 0).SerializeToString())
+    np.savez(tmp_path / "in.npz", x=np.full((1, 4, 3, 3), np.nan, np.float32))
+    outcome = call(["run", str(tmp_path / "m.onnx"), "-i", str(tmp_path / "in.npz")], tmp_path)
+    assert outcome.problem == "" and outcome.stderr == ""
+
+
+def test_freshly_damaged_files(tmp_path):
+    """A small part of `make fuzz`; a failure names its seed, from which the same file comes again."""
+    import secrets
+
+    seed = secrets.randbelow(2**40)
+    print(f"fuzz seed {seed}")
+    found = seeds(tmp_path)
+    for each in range(seed, seed + 12):
+        finding = attempt(found, each, tmp_path)
+        assert finding is None, f"seed {each}: {finding}"
