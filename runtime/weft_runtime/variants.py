@@ -119,7 +119,7 @@ def _misfit(executable: Executable, arrays: Mapping[str, Array]) -> str:
             if symbol not in extents:
                 continue
             found, wanted = arrays[signature.name].shape[axis], extents[symbol]
-            fits = found == wanted or (axis == 0 and found > 0 and found % wanted == 0)
+            fits = found == wanted or (axis == 0 and 0 < wanted < found and found % wanted == 0)
             if not fits:
                 multiple = " or a multiple" if axis == 0 else ""
                 return (
