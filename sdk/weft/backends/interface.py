@@ -72,8 +72,9 @@ class Accelerator(ABC):
     def emit(self, request: RegionRequest) -> EmittedRegion:
         """The program of a region of operators that `place` left. Raises CompileError if that cannot be."""
 
-    def stored_bytes(self, tensor: Tensor) -> int:
-        """Bytes that a tensor takes in device memory, which is what crosses the bus."""
+    def stored_bytes(self, tensor: Tensor, readers: Sequence[Operator] = ()) -> int:
+        """Bytes that a tensor takes in device memory, which is what crosses the bus: packed for these operators, or, if
+        none are given, as it comes back."""
         return math.prod(tensor.shape)
 
     def place(self, graph: Graph, operators: Sequence[Operator], insisted: frozenset[str] = frozenset()) -> Placement:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
 from weft.codegen.estimate import estimate_region
-from weft.codegen.region import lower_region
-from weft.codegen.storage import blocked_layout
+from weft.codegen.region import input_layouts, lower_region
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
@@ -42,8 +41,8 @@ class NpuAccelerator(Accelerator):
         """Exact for the operator alone, from the simulator's timing-only mode; found once for a kind and shape."""
         return self._cycles.cycles(operator)
 
-    def stored_bytes(self, tensor: Tensor) -> int:
-        return blocked_layout(tensor.view, self.machine.lanes).nbytes
+    def stored_bytes(self, tensor: Tensor, readers: Sequence[Operator] = ()) -> int:
+        return input_layouts(tensor, readers, self.machine).nbytes(tensor, self.machine)
 
     def place(self, graph: Graph, operators: Sequence[Operator], insisted: frozenset[str] = frozenset()) -> Placement:
         return place(graph, operators, self.machine, insisted)

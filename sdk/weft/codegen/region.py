@@ -42,7 +42,7 @@ from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
 from weft_sim.synchronize import synchronize
 
-__all__ = ["LoweredRegion", "lower_region"]
+__all__ = ["InputLayouts", "LoweredRegion", "input_layouts", "lower_region"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,31 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
     raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")
 
 
+@dataclass(frozen=True)
+class InputLayouts:
+    """How a region's input lies in memory: row-major with its padding in `window` for the convolutions in `gathering`,
+    and in channel blocks where `blocked`, for the other readers."""
+
+    window: Layout | None
+    gathering: tuple[Convolution, ...]
+    blocked: bool
+
+    def nbytes(self, tensor: Tensor, config: MachineConfig) -> int:
+        """Bytes of all its forms together."""
+        blocks = blocked_layout(tensor.view, config.lanes).nbytes if self.blocked else 0
+        return blocks + (0 if self.window is None else self.window.nbytes)
+
+
+def input_layouts(tensor: Tensor, readers: Sequence[Operator], config: MachineConfig) -> InputLayouts:
+    """The forms in which these operators read a tensor that comes from outside the region."""
+    gathering = tuple(each for each in readers if isinstance(each, Convolution) and gathers_windows(each, config))
+    if len({(each.pads, each.inputs[0].view, each.inputs[0].zero_byte) for each in gathering}) != 1:
+        return InputLayouts(None, (), True)
+    seen = gathering[0].inputs[0]
+    window = Layout(seen.view, seen.view[1], gathering[0].pads, seen.zero_byte)
+    return InputLayouts(window, gathering, len(gathering) < len(readers))
+
+
 class _RegionStorage:
     """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace."""
 
@@ -163,22 +188,14 @@ class _RegionStorage:
                 continue
             computing = [operator for operator in operators if not isinstance(operator, View)]
             readers = [each for each in computing if any(self.root(t.name) == name for t in each.inputs)]
-            gathering = [r for r in readers if isinstance(r, Convolution) and gathers_windows(r, self.config)]
-            window = self._shared_window(gathering)
-            if window is not None:  # under every name by which a view lets a reader see it
-                raw = self._add_io(tensor, window, bindings)
-                self.raw.update({reader.inputs[0].name: raw for reader in gathering})
+            layouts = input_layouts(tensor, readers, self.config)
+            if layouts.window is not None:  # under every name by which a view lets a reader see it
+                raw = self._add_io(tensor, layouts.window, bindings)
+                self.raw.update({reader.inputs[0].name: raw for reader in layouts.gathering})
             leaves = any(self.root(output) == name for output in outputs)
-            if window is None or leaves or len(gathering) < len(readers):
+            if layouts.blocked or leaves:
                 self.blocked[name] = self._add_io(tensor, blocked_layout(tensor.view, self.config.lanes), bindings)
         return tuple(bindings)
-
-    def _shared_window(self, readers: Sequence[Convolution]) -> Layout | None:
-        """The host-padded row-major form of an input that its window-gathering readers share: all the same pads."""
-        if len({(reader.pads, reader.inputs[0].view, reader.inputs[0].zero_byte) for reader in readers}) != 1:
-            return None
-        tensor = readers[0].inputs[0]
-        return Layout(tensor.view, tensor.view[1], readers[0].pads, tensor.zero_byte)
 
     def _bind_outputs(self, outputs: set[str]) -> tuple[TensorBinding, ...]:
         bindings: list[TensorBinding] = []

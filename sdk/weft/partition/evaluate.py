@@ -37,6 +37,8 @@ def partition_cost(groups: Sequence[Group], costs: CostModel) -> PartitionCost:
         accelerator += sum(costs.on_accelerator(operator, group.processor) for operator in group.operators)
         launches += costs.launch
         tensors = {each.name: each for operator in group.operators for each in (*operator.inputs, operator.output)}
-        crossing = (*group.inputs, *group.outputs)
-        transfers += sum(costs.transfer(tensors[name], group.processor) for name in crossing)
+        for name in group.inputs:
+            readers = [each for each in group.operators if any(tensor.name == name for tensor in each.inputs)]
+            transfers += costs.transfer(tensors[name], group.processor, readers)
+        transfers += sum(costs.transfer(tensors[name], group.processor) for name in group.outputs)
     return PartitionCost(host, accelerator, transfers, launches)

@@ -44,7 +44,7 @@ def units_of(
     units = [Unit(CALLER, (0, *[None] * len(costs.accelerators)))]
     units += [_unit(member, offers, costs, host_allowed) for member in members]
     names = (HOST_NAME, *(each.processor.name for each in costs.accelerators))
-    problem = Problem(names, tuple(units), tuple(_crossings(graph, members, costs)))
+    problem = Problem(names, tuple(units), tuple(_crossings(graph, members, offers, costs)))
     return Units(problem, (None, *(None if each.operator is None else each.operator.name for each in members)))
 
 
@@ -60,26 +60,39 @@ def _unit(member: Member, offers: Offers, costs: CostModel, host_allowed: Mappin
     return Unit(name, (host, *there))
 
 
-def _crossings(graph: Graph, members: Sequence[Member], costs: CostModel) -> list[Crossing]:
+def _crossings(graph: Graph, members: Sequence[Member], offers: Offers, costs: CostModel) -> list[Crossing]:
     """The tensors that an operator makes or reads, with their readers."""
     tensors: dict[str, Tensor] = {}
     producer: dict[str, int] = {}
     readers: dict[str, list[int]] = {}
+    operators: dict[str, list[str]] = {}
     for index, member in enumerate(members, start=1):
         producer.update(dict.fromkeys(member.writes, index))
         for name in dict.fromkeys(member.reads):
             readers.setdefault(name, []).append(index)
         if member.operator is not None:
             tensors.update({each.name: each for each in (*member.operator.inputs, member.operator.output)})
+            for each in member.operator.inputs:
+                operators.setdefault(each.name, []).append(member.operator.name)
     for name in graph.output_names:
         readers.setdefault(name, []).append(0)
     return [
-        Crossing(name, producer.get(name, 0), tuple(readers.get(name, ())), _moves(tensor, costs))
+        Crossing(
+            name,
+            producer.get(name, 0),
+            tuple(readers.get(name, ())),
+            _moves(tensor, [offers[each] for each in operators.get(name, ())], costs),
+        )
         for name, tensor in tensors.items()
     ]
 
 
-def _moves(tensor: Tensor, costs: CostModel) -> tuple[tuple[int, ...], ...]:
-    crossing = [0] + [costs.transfer(tensor, index) + costs.launch // 2 for index in range(len(costs.accelerators))]
-    places = range(len(crossing))
-    return tuple(tuple(0 if a == b else crossing[a] + crossing[b] for b in places) for a in places)
+def _moves(tensor: Tensor, readers: Sequence[Mapping[int, Operator]], costs: CostModel) -> tuple[tuple[int, ...], ...]:
+    """[from][to]: from an accelerator to the host, and from the host to an accelerator, packed for all its readers."""
+    outwards, inwards = [0], [0]
+    for index in range(len(costs.accelerators)):
+        able = [offered[index] for offered in readers if index in offered]
+        outwards.append(costs.transfer(tensor, index) + costs.launch // 2)
+        inwards.append(costs.transfer(tensor, index, able) + costs.launch // 2)
+    places = range(len(inwards))
+    return tuple(tuple(0 if a == b else outwards[a] + inwards[b] for b in places) for a in places)

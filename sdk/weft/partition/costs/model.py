@@ -27,7 +27,7 @@ class Accelerator(Protocol):
 
     def cycles(self, operator: Operator) -> int: ...
 
-    def stored_bytes(self, tensor: Tensor) -> int: ...
+    def stored_bytes(self, tensor: Tensor, readers: Sequence[Operator]) -> int: ...
 
     def place(self, graph: Graph, operators: Sequence[Operator], insisted: frozenset[str]) -> Placement: ...
 
@@ -68,8 +68,9 @@ class CostModel:
             self._operators[key] = (operator, time)  # with the operator, so that its id stays its own
         return self._operators[key][1]
 
-    def transfer(self, tensor: Tensor, index: int) -> int:
-        """One tensor between host and accelerator, either way: packed or unpacked by the host, and over the bus."""
-        size = self.accelerators[index].stored_bytes(tensor)
+    def transfer(self, tensor: Tensor, index: int, readers: Sequence[Operator] = ()) -> int:
+        """One tensor between host and accelerator: packed or unpacked by the host, and over the bus. `readers` are the
+        operators of a region that it is packed for; none where the host takes it."""
+        size = self.accelerators[index].stored_bytes(tensor, readers)
         rates = 1 / self.profile.bus_gbytes + 1 / self.profile.packing_gbytes
         return math.ceil(1000 * self.profile.transfer_microseconds + size * rates)
