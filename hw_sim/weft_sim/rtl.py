@@ -16,6 +16,7 @@ from weft_sim.golden import check_launch
 from weft_sim.isa.architecture import INSTRUCTION_BYTES, REGISTERS, FaultCause, Unit
 from weft_sim.isa.instruction import Instruction, decode
 from weft_sim.machine import MachineConfig
+from weft_sim.rehearsal import Rehearsal
 from weft_sim.result import EVENT_DTYPE, Fault, RunOptions, RunResult, UnitCounters
 from weft_sim.rtl_build import BuildKind, RtlError, Sources, built_configuration, library
 from weft_sim.simulator import STALL_CAUSES
@@ -28,8 +29,11 @@ _ACTIVITIES = ("busy", "idle", "token", "queue", "dram", "bank", "weights", "wri
 _FAULT, _BAD_LAUNCH = 1, 2
 _FIELDS = tuple(field.name for field in dataclasses.fields(MachineConfig) if field.name != "name")
 _FOREVER = (1 << 62) - 1
-_EXTRA = """void weft_rtl_waves(const char *path, uint64_t first, uint64_t last);
-void weft_rtl_write_coverage(const char *path);"""
+_EXTRA = """
+void weft_rtl_waves(const char *path, uint64_t first, uint64_t last);
+void weft_rtl_write_coverage(const char *path);
+void weft_rtl_rehearse(const uint8_t *dram, uint64_t bytes, uint32_t instruction_count, uint64_t reset_at);
+"""
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,9 @@ def write_coverage(config: MachineConfig, path: Path) -> None:
     model.lib.weft_rtl_write_coverage(str(path).encode())
 
 
-def device(kind: BuildKind, sources: Sources) -> Callable[..., RunResult]:
-    """`run` on a model of that kind made from those sources, such as a changed copy of the project's."""
+def device(kind: BuildKind, sources: Sources, before: Rehearsal | None = None) -> Callable[..., RunResult]:
+    """`run` on a model of that kind made from those sources, such as a changed copy of the project's; with the launch
+    `before` each of its launches."""
 
     def run_on(
         config: MachineConfig,
@@ -128,7 +133,12 @@ def device(kind: BuildKind, sources: Sources) -> Callable[..., RunResult]:
         options: RunOptions = RunOptions(),
     ) -> RunResult:
         model = _load(built_configuration(config), kind, sources)
-        return _run(model, config, dram, program_address, instruction_count, registers, options)
+        if before is not None:
+            model.lib.weft_rtl_rehearse(before.dram, len(before.dram), before.instruction_count, before.reset_at)
+        try:
+            return _run(model, config, dram, program_address, instruction_count, registers, options)
+        finally:
+            model.lib.weft_rtl_rehearse(b"", 0, 0, 0)
 
     return run_on
 

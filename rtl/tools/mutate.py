@@ -111,10 +111,9 @@ def lockstep(config: MachineConfig, programs: int, root: Path, mutants: list[Mut
     found = Sources.under(root)
     found = dataclasses.replace(found, cplusplus=(*found.cplusplus, root / "rtl" / "tb" / "choice.cpp"))
     library(config, BuildKind.checked(), sources=found)
-    device = rtl.device(BuildKind.checked(), found)
     programs_of_stage = suite.cases(config, programs, FIRST_SEED)
     say(f"{stage}: {len(programs_of_stage)} programs without a fault")
-    suite.enter(programs_of_stage, device)
+    suite.enter(programs_of_stage, lambda before: rtl.device(BuildKind.checked(), found, before))
     unchanged = suite.run_mutant(0)
     if unchanged.by:
         raise SystemExit(f"the RTL without a fault fails: {unchanged.by}: {unchanged.how} {unchanged.detail}")

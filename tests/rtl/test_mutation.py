@@ -219,7 +219,7 @@ def _device(change):
 
 def _judged(monkeypatch, change) -> suite.Verdict:
     monkeypatch.setattr(suite, "SECONDS", 1.0)
-    suite.enter(suite.cases(CONFIG, 2, 0)[-1:], _device(change))
+    suite.enter(suite.cases(CONFIG, 2, 0)[-1:], lambda before: _device(change))
     return suite.run_mutant(7)
 
 

@@ -29,6 +29,7 @@ from weft_sim import cosim, cosim_fuzz, simulator
 from weft_sim.isa import Fill, Halt, Jump, Load, Store, Unit
 from weft_sim.isa.program import encode_program
 from weft_sim.machine import MachineConfig
+from weft_sim.rehearsal import Rehearsal, rehearsal
 from weft_sim.result import RunOptions, RunResult
 from weft_sim.rtl import RtlError
 
@@ -37,6 +38,7 @@ SECONDS = 20.0
 MEMORY = 6 << 30
 
 Device = Callable[..., RunResult]
+DeviceAfter = Callable[[Rehearsal | None], Device]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Case:
     options: RunOptions
     expected: RunResult
     memory: npt.NDArray[np.uint8]
+    before: Rehearsal | None = None
 
 
 def cases(config: MachineConfig, programs: int, first_seed: int) -> list[Case]:
@@ -74,7 +77,9 @@ def _random(config: MachineConfig, seed: int) -> Case:
     made = _case(f"{config.name} seed {seed}", case.config, program.dram, launch, case.options)
     # The same run, but one that goes on for longer than any correct one ends.
     limited = dataclasses.replace(case.options, cycle_limit=2 * made.expected.cycles + 1000)
-    return dataclasses.replace(made, options=limited)
+    # One of three as the first launch, one after another launch, one after a reset in the middle of another.
+    before = [None, rehearsal(config), rehearsal(config, 10 + 7 * (seed % 100))][seed % 3]
+    return dataclasses.replace(made, options=limited, before=before)
 
 
 def _directed(config: MachineConfig) -> list[Case]:
@@ -117,10 +122,10 @@ def _case(
     return Case(name, config, dram, launch, options, expected, memory)
 
 
-def judge(case: Case, device: Device) -> Verdict | None:
+def judge(case: Case, device_after: DeviceAfter) -> Verdict | None:
     """The first difference between the device and the simulator; None where there is none. Raises RtlError."""
     memory = case.dram.copy()
-    result = device(case.config, memory, *case.launch, case.options)
+    result = device_after(case.before)(case.config, memory, *case.launch, case.options)
     found = cosim.differences(case.expected, result)
     if case.expected.cycles < case.options.cycle_limit:
         found = itertools.chain(found, cosim.memory_differences(case.expected, case.memory, result, memory))
@@ -136,13 +141,13 @@ class _Stage:
     """What the processes below inherit."""
 
     suite: list[Case]
-    device: Device
+    device: DeviceAfter
 
 
 _stage: _Stage | None = None
 
 
-def enter(suite: list[Case], device: Device) -> None:
+def enter(suite: list[Case], device: DeviceAfter) -> None:
     """Makes these the cases and the device of `run_mutant`, and runs the first case here, without a fault: whatever
     has to be loaded is loaded. Raises RuntimeError when that shows a difference."""
     global _stage
@@ -184,7 +189,7 @@ def run_mutant(number: int) -> Verdict:
     raise RuntimeError(f"mutant {number} ended with status {status} in {name}: {words[-500:]}")
 
 
-def _child(number: int, suite: list[Case], device: Device, writable: int, log: Path, proof: Path) -> None:
+def _child(number: int, suite: list[Case], device: DeviceAfter, writable: int, log: Path, proof: Path) -> None:
     """Never returns."""
     try:
         faulthandler.disable()
@@ -208,7 +213,7 @@ def _child(number: int, suite: list[Case], device: Device, writable: int, log: P
         os._exit(3)
 
 
-def _attempt(case: Case, device: Device) -> Verdict | None:
+def _attempt(case: Case, device: DeviceAfter) -> Verdict | None:
     try:
         return judge(case, device)
     except RtlError as error:
