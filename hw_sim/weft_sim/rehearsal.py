@@ -1,8 +1,8 @@
 """A launch before the launch: what a machine does must not depend on what it did before.
 
-The program leaves as much behind as a program can (tokens that nobody took, base registers, mailboxes, digits and pointers of
-every unit), but its data are all zeros, because memories are zero at a launch (docs/machine.md) and only a program changes
-them.
+The program leaves as much behind as a program can (tokens that nobody took, base registers, mailboxes, digits and
+pointers of every unit), but its data are all zeros, because memories are zero at a launch (docs/machine.md) and only a
+program changes them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _ZEROS = 1 << 14
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Memory with a program at address 0, and its number of instructions. The launch is left to its end, or the machine is
-    reset in cycle `reset_at` of it (0: never)."""
+    """Memory with a program at address 0, and its number of instructions. The launch is left to its end, or the machine
+    is reset in cycle `reset_at` of it (0: never)."""
 
     dram: bytes
     instruction_count: int
