@@ -305,7 +305,11 @@ def test_report_is_written_for_people_and_programs(tmp_path) -> None:
 
 
 def test_reasons_name_a_fault_by_its_line(tmp_path) -> None:
+    source = _source(tmp_path, MODULE.replace("count_q <= '0;", "count_q <= '0;\n      count_q <= '0;"))
+    second = [f for f in faults(source) if f.old == "'0" and f.line == _line("count_q <= '0") + 1]
+    assert report.key(second[0], source.text) == ("sample.sv", "count_q <= '0;", 2, 12, "'0 -> '1")
     path = tmp_path / "reasons.toml"
-    path.write_text('[[mutant]]\nfile = "sample.sv"\nline = "x <= a;"\nmutation = "a -> b"\nreason = "same"\n')
-    assert report.reasons(path) == {("sample.sv", "x <= a;", "a -> b"): "same"}
+    words = 'file = "sample.sv"\nline = "count_q <= \'0;"\nwhich = 2\nplace = 12\nmutation = "\'0 -> \'1"'
+    path.write_text(f'[[mutant]]\n{words}\nreason = "same"\n')
+    assert report.reasons(path) == {report.key(second[0], source.text): "same"}
     assert report.reasons(tmp_path / "absent.toml") == {}

@@ -29,17 +29,25 @@ class Finding:
         return not self.equivalent or bool(self.verdict.by)
 
 
-def reasons(path: Path) -> dict[tuple[str, str, str], str]:
-    """(file, line of the source as it reads, mutation) → reason, from a file of tables [[mutant]]."""
+Key = tuple[str, str, int, int, str]
+"""File, line as it reads, which of the lines that read so (from 1), place in it (from 1), and mutation in words."""
+
+
+def reasons(path: Path) -> dict[Key, str]:
+    """Why each mutant is what the file says, from its tables [[mutant]]."""
     if not path.is_file():
         return {}
-    tables = tomllib.loads(path.read_text())["mutant"]
-    return {(t["file"], t["line"], t["mutation"]): t["reason"] for t in tables}
+    tables = tomllib.loads(path.read_text()).get("mutant", [])
+    return {(t["file"], t["line"], t.get("which", 1), t["place"], t["mutation"]): t["reason"] for t in tables}
 
 
-def key(fault: Fault, text: str) -> tuple[str, str, str]:
-    """How a fault is named in a file of reasons: by what the line says rather than by its number."""
-    return fault.file, text.splitlines()[fault.line - 1].strip(), mutation(fault)
+def key(fault: Fault, text: str) -> Key:
+    """How a fault is named in a file of reasons: by what its line says, not by the line's number."""
+    lines = text.splitlines()
+    line = lines[fault.line - 1]
+    start = len("".join(text.splitlines(keepends=True)[: fault.line - 1])) + len(line) - len(line.lstrip())
+    which = sum(other.strip() == line.strip() for other in lines[: fault.line])
+    return fault.file, line.strip(), which, fault.start - start + 1, mutation(fault)
 
 
 def mutation(fault: Fault) -> str:
@@ -122,9 +130,8 @@ def write(folder: Path, findings: Sequence[Finding], setting: str, texts: Mappin
             "number": f.number,
             "file": f.fault.file,
             "line": f.fault.line,
-            "text": texts[f.fault.file].splitlines()[f.fault.line - 1].strip(),
+            **dict(zip(("text", "which", "place", "mutation"), key(f.fault, texts[f.fault.file])[1:], strict=True)),
             "kind": f.fault.kind,
-            "mutation": mutation(f.fault),
             "caught": bool(f.verdict.by),
             **dataclasses.asdict(f.verdict),
             "equivalent": f.equivalent,
