@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import os
 import re
@@ -97,7 +98,7 @@ class Bench:
             return Verdict(by, "assertion", line.strip()[-160:])
         if "<failure" in text or "<error" in text:
             message = _FAILED.search(text)
-            return Verdict(by, "failing test", message[1][:200] if message else "")
+            return Verdict(by, "failing test", html.unescape(message[1]).splitlines()[0][:200] if message else "")
         if "%Error" in result.stdout:
             line = next(line for line in result.stdout.splitlines() if "%Error" in line)
             return Verdict(by, "end of the process", line.strip()[-160:])
