@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,25 +122,35 @@ def lockstep(config: MachineConfig, programs: int, root: Path, mutants: list[Mut
 
 
 def bench_stages(root: Path, mutants: list[Mutant], log: Log) -> None:
-    """The benches of the modules whose mutants are alive, the smallest first."""
-    names = benches.runner_of(PROJECT).BENCHES
-    reaching = benches.reaching(PROJECT, names)
-    order = sorted(names, key=lambda name: (sum(name in b for b in reaching.values()), name))
-    for name in order:
-        mine = [m for m in mutants if name in reaching[Path(m.fault.file).stem] and not log.of(m.number).by]
-        stage = f"bench {name}"
-        if all((m.number, stage) in log.found for m in mine):
-            continue
-        say(f"{stage}: building, for {len(mine)} mutants")
-        bench = benches.Bench(name, root, FOLDER / "benches" / name, PROJECT)
-        bench.prepare()
-        say(f"{stage}: takes {bench.seconds:.0f} s without a fault")
-        # One at a time: a bench has one folder.
-        for mutant in mine:
-            if (mutant.number, stage) not in log.found:
-                log.add(mutant.number, stage, bench.judge(mutant.number))
-        alive = sum(not log.of(m.number).by for m in mutants)
-        say(f"{stage}: {alive} alive")
+    """The benches of the modules whose mutants are alive; next is always the one that most of them have as their
+    smallest one left."""
+    reaching = benches.reaching(PROJECT, benches.runner_of(PROJECT).BENCHES)
+    while True:
+        waiting: dict[str, list[Mutant]] = {}
+        votes: Counter[str] = Counter()
+        for mutant in (m for m in mutants if not log.of(m.number).by):
+            names = [
+                n for n in reaching[Path(mutant.fault.file).stem] if (mutant.number, f"bench {n}") not in log.found
+            ]
+            votes.update(names[:1])
+            for name in names:
+                waiting.setdefault(name, []).append(mutant)
+        if not votes:
+            return
+        name = max(sorted(votes), key=lambda each: votes[each])
+        bench_stage(name, root, waiting[name], log)
+
+
+def bench_stage(name: str, root: Path, mutants: list[Mutant], log: Log) -> None:
+    """One bench; its mutants one at a time, because it has one folder."""
+    stage = f"bench {name}"
+    say(f"{stage}: building, for {len(mutants)} mutants")
+    bench = benches.Bench(name, root, FOLDER / "benches" / name, PROJECT)
+    bench.prepare()
+    say(f"{stage}: takes {bench.seconds:.0f} s without a fault")
+    for mutant in mutants:
+        log.add(mutant.number, stage, bench.judge(mutant.number))
+    say(f"{stage}: {sum(bool(log.of(m.number).by) for m in mutants)} caught")
 
 
 def main() -> int:
