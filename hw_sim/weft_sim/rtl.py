@@ -22,7 +22,14 @@ from weft_sim.rtl_build import BuildKind, RtlError, Sources, built_configuration
 from weft_sim.simulator import STALL_CAUSES
 
 __all__ = [
-    "RtlError", "Waves", "device", "run", "run_checked", "run_covered", "run_with_waves", "write_coverage",
+    "RtlError",
+    "Waves",
+    "device",
+    "run",
+    "run_checked",
+    "run_covered",
+    "run_with_waves",
+    "write_coverage",
 ]
 
 _ACTIVITIES = ("busy", "idle", "token", "queue", "dram", "bank", "weights", "write", "interval", "drain")

@@ -27,7 +27,6 @@ from mutation import benches, report, suite
 from mutation.choose import choose, sources_of
 from mutation.schemata import Mutant
 from mutation.suite import Verdict
-
 from weft_sim import rtl
 from weft_sim.machine import MachineConfig, machine
 from weft_sim.rtl_build import BuildKind, Sources, library

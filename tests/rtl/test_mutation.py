@@ -19,7 +19,6 @@ from mutation import benches, choose, report, schemata, suite  # noqa: E402
 from mutation.faults import KINDS, Fault, faults  # noqa: E402
 from mutation.source import read  # noqa: E402
 from mutation.tokens import blank, partners, tokenize  # noqa: E402
-
 from weft_sim import simulator  # noqa: E402
 from weft_sim.machine import machine  # noqa: E402
 from weft_sim.rtl import RtlError  # noqa: E402
