@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CXX ?= g++
 PYTEST_FLAGS ?= -n auto --dist worksteal
+MUTATION_FLAGS ?=
 SANITIZE_TESTS ?= $(wildcard tests/sim tests/fuzz)
 
 CORE := $(shell find hw_sim/core -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.inl' -o -name '*.c' \))
@@ -11,7 +12,7 @@ INSTALLED := $(VENV)/installed
 FILES := $(VENV)/files.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl fuzz generate synth format clean FORCE
+.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl mutation-rtl fuzz generate synth format clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,9 @@ coverage-rtl: $(INSTALLED) ## lines, branches and toggles of the RTL that benche
 SECONDS ?= 60
 fuzz: environment ## damaged models, artifacts and inputs through the command line, for SECONDS=60
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
+
+mutation-rtl: environment ## plant faults in the RTL and count how many its tests catch (half an hour)
+	@$(BIN)/python rtl/tools/mutate.py $(MUTATION_FLAGS)
 
 generate: environment ## write the files that come from the instruction table
 	$(BIN)/python -m weft_sim.isa.generate

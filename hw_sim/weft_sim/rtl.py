@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,31 @@ from weft_sim.golden import check_launch
 from weft_sim.isa.architecture import INSTRUCTION_BYTES, REGISTERS, FaultCause, Unit
 from weft_sim.isa.instruction import Instruction, decode
 from weft_sim.machine import MachineConfig
+from weft_sim.rehearsal import Rehearsal
 from weft_sim.result import EVENT_DTYPE, Fault, RunOptions, RunResult, UnitCounters
 from weft_sim.rtl_build import BuildKind, RtlError, Sources, built_configuration, library
 from weft_sim.simulator import STALL_CAUSES
 
-__all__ = ["RtlError", "Waves", "run", "run_checked", "run_covered", "run_with_waves", "write_coverage"]
+__all__ = [
+    "RtlError",
+    "Waves",
+    "device",
+    "run",
+    "run_checked",
+    "run_covered",
+    "run_with_waves",
+    "write_coverage",
+]
 
 _ACTIVITIES = ("busy", "idle", "token", "queue", "dram", "bank", "weights", "write", "interval", "drain")
 _FAULT, _BAD_LAUNCH = 1, 2
 _FIELDS = tuple(field.name for field in dataclasses.fields(MachineConfig) if field.name != "name")
 _FOREVER = (1 << 62) - 1
-_EXTRA = """void weft_rtl_waves(const char *path, uint64_t first, uint64_t last);
-void weft_rtl_write_coverage(const char *path);"""
+_EXTRA = """
+void weft_rtl_waves(const char *path, uint64_t first, uint64_t last);
+void weft_rtl_write_coverage(const char *path);
+void weft_rtl_rehearse(const uint8_t *dram, uint64_t bytes, uint32_t instruction_count, uint64_t reset_at);
+"""
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,29 @@ def write_coverage(config: MachineConfig, path: Path) -> None:
     model.lib.weft_rtl_write_coverage(str(path).encode())
 
 
+def device(kind: BuildKind, sources: Sources, before: Rehearsal | None = None) -> Callable[..., RunResult]:
+    """`run` on a model of that kind made from those sources, such as a changed copy of the project's; with the launch
+    `before` each of its launches."""
+
+    def run_on(
+        config: MachineConfig,
+        dram: npt.NDArray[np.uint8],
+        program_address: int,
+        instruction_count: int,
+        registers: Sequence[int],
+        options: RunOptions = RunOptions(),
+    ) -> RunResult:
+        model = _load(built_configuration(config), kind, sources)
+        if before is not None:
+            model.lib.weft_rtl_rehearse(before.dram, len(before.dram), before.instruction_count, before.reset_at)
+        try:
+            return _run(model, config, dram, program_address, instruction_count, registers, options)
+        finally:
+            model.lib.weft_rtl_rehearse(b"", 0, 0, 0)
+
+    return run_on
+
+
 @dataclass(frozen=True)
 class _Model:
     ffi: Any
@@ -121,16 +157,15 @@ class _Model:
 
 
 def _model(config: MachineConfig, kind: BuildKind) -> _Model:
-    return _load(built_configuration(config), kind)
+    return _load(built_configuration(config), kind, Sources.find())
 
 
 @functools.lru_cache(maxsize=16)
-def _load(config: MachineConfig, kind: BuildKind) -> _Model:
+def _load(config: MachineConfig, kind: BuildKind, sources: Sources) -> _Model:
     try:
         from cffi import FFI
     except ImportError as error:
         raise RtlError("the rtl device needs the package cffi") from error
-    sources = Sources.find()
     ffi = FFI()
     ffi.cdef(sources.declarations.read_text() + _EXTRA)
     path = library(config, kind, sources=sources)

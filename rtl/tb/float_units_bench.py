@@ -125,8 +125,10 @@ def check_two_cycles(dut, x, y):
     check("scale", unpacked(dut.scale_o), float32.multiply(a, b[0]), x, y[:1].repeat(PAIRS))
 
 
-async def run_divisions(dut, x, y):
-    """Start, six steps, round; the operands change at once, because the units keep what they need."""
+async def run_divisions(dut, x, y, pauses=0):
+    """Start, six steps, round, with up to so many cycles before each step; the operands change at once, because the
+    units keep what they need."""
+    rng = np.random.default_rng(4)
     for a, b in batches(x, y):
         dut.x_i.value, dut.y_i.value = packed(a), packed(b)
         for name, cycles in (("start_i", 1), ("step_i", 6), ("round_i", 1)):
@@ -134,6 +136,11 @@ async def run_divisions(dut, x, y):
             for _ in range(cycles):
                 await RisingEdge(dut.clk_i)
                 dut.x_i.value = 0
+                if pauses:
+                    getattr(dut, name).value = 0
+                    for _ in range(int(rng.integers(pauses + 1))):
+                        await RisingEdge(dut.clk_i)
+                    getattr(dut, name).value = 1
             getattr(dut, name).value = 0
         await RisingEdge(dut.clk_i)
         floats = a.view(np.float32), b.view(np.float32)
@@ -165,6 +172,25 @@ async def division_on_random_numbers(dut):
     x, y = random_pairs(np.random.default_rng(2))
     x[::3] &= np.uint32(0x7FFFFFFF)  # roots exist
     await run_divisions(dut, x, y)
+
+
+@cocotb.test()
+async def divisions_wait_between_their_steps(dut):
+    await start(dut)
+    x, y = random_pairs(np.random.default_rng(5))
+    await run_divisions(dut, x[: 20 * PAIRS] & np.uint32(0x7FFFFFFF), y[: 20 * PAIRS], pauses=3)
+
+
+@cocotb.test()
+async def a_result_stays_until_the_next_one_is_enabled(dut):
+    """Other operands are taken, but what is made of them is not asked for."""
+    await start(dut)
+    (x, y), (others, _) = list(batches(*random_pairs(np.random.default_rng(6))))[:2]
+    await run_pairs(dut, x, y)
+    dut.x_i.value, dut.enable_i.value = packed(others), 1
+    for _ in range(3):
+        await RisingEdge(dut.clk_i)
+        check_two_cycles(dut, x, y)
 
 
 @cocotb.test()

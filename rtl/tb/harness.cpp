@@ -42,7 +42,7 @@ constexpr unsigned UNITS = 5, ACTIVITIES = 10, FETCH = 0, LOAD = 1;
 /// Addresses of csr.sv.
 enum Csr : std::uint32_t {
     CONTROL = 0x000, STATUS = 0x004, IRQ_ENABLE = 0x008, IRQ_STATUS = 0x00c, FAULT_CAUSE = 0x010, FAULT_INDEX = 0x014, PROGRAM = 0x018, LENGTH = 0x01c,
-    DRAM_BYTES = 0x020, LIMIT = 0x024, CYCLES = 0x028, INSTRUCTIONS = 0x030, LANES = 0x038, CYCLE_LIMIT_LOW = 0x03c,
+    DRAM_BYTES = 0x020, LIMIT = 0x024, CYCLES = 0x028, INSTRUCTIONS = 0x030, COUNTER = 0x034, LANES = 0x038, CYCLE_LIMIT_LOW = 0x03c,
     REGISTERS = 0x040, MAILBOXES = 0x080, CYCLE_LIMIT_HIGH = 0x0c0, ACTIVITY = 0x200
 };
 
@@ -51,6 +51,14 @@ struct Waves {
     Cycle first = 0, last = FOREVER;
 };
 thread_local Waves waves;
+
+/// A launch before the launch: a program at address 0 of a memory of its own. Reset in cycle reset_at of it; 0: it ends.
+struct Rehearsal {
+    std::vector<std::uint8_t> dram;
+    std::uint32_t instruction_count = 0;
+    Cycle reset_at = 0;
+};
+thread_local Rehearsal rehearsal;
 
 /// Events in dispatch order. Within a unit, instructions issue and end in order; LOAD's and FILL's start in order each.
 class EventLog {
@@ -141,6 +149,8 @@ public:
         check_burst(in.ar_valid[FETCH], top.m_fetch_araddr_o, in.ar_beats[FETCH], top.m_fetch_arsize_o, top.m_fetch_arburst_o);
         check_burst(in.ar_valid[LOAD], top.m_load_araddr_o, in.ar_beats[LOAD], top.m_load_arsize_o, top.m_load_arburst_o);
         check_burst(in.aw_valid, top.m_store_awaddr_o, top.m_store_awlen_o + 1u, top.m_store_awsize_o, top.m_store_awburst_o);
+        check(!top.m_store_bvalid_i || top.m_store_bready_o, "a write response is not accepted at once");
+        check(!top.m_fetch_rvalid_i || top.m_fetch_rready_o, "an instruction's data are not accepted at once");
         if (in.aw_valid && top.m_store_awready_i) bursts_.push_back(top.m_store_awaddr_o);
         if (in.w_valid && top.m_store_wready_i) accept(top);
         timing_.advance(in);
@@ -233,12 +243,8 @@ public:
           memory_(config, launch.stall_seed, dram, dram_bytes),
           events_(launch.record_events != 0) {
         open_waves();
-        top_->rst_ni = 0;
-        clock();
-        clock();
-        top_->rst_ni = 1;
-        clock();
-        check(!top_->interrupt_o && read(STATUS) == 0 && read(IRQ_STATUS) == 0, "the machine is not idle after reset");
+        reset();
+        if (rehearsal.instruction_count != 0) rehearse(config);
         std::vector<std::pair<std::uint32_t, std::uint32_t>> settings{
             {PROGRAM, launch.program_address},
             {LENGTH, launch.instruction_count},
@@ -303,6 +309,48 @@ public:
     std::vector<weft_event> take_events() { return events_.take_all(); }
 
 private:
+    void reset() {
+        top_->rst_ni = 0;
+        clock();
+        clock();
+        top_->rst_ni = 1;
+        clock();
+        check(!top_->interrupt_o && read(STATUS) == 0 && read(IRQ_STATUS) == 0, "the machine is not idle after reset");
+        for (const std::uint32_t address : {IRQ_ENABLE, PROGRAM, LENGTH, DRAM_BYTES, LIMIT, CYCLE_LIMIT_LOW, CYCLE_LIMIT_HIGH}) {
+            check(read(address) == 0, "a control register is not 0 after reset");
+        }
+        for (std::uint32_t i = 0; i < 16; ++i) {
+            check(read(REGISTERS + 4 * i) == 0, "a base register is not 0 after reset");
+            check(read(MAILBOXES + 4 * i) == 0, "a mailbox is not 0 after reset");
+        }
+        check(read(FAULT_CAUSE) == 0 && read(FAULT_INDEX) == 0 && read(INSTRUCTIONS) == 0, "a result is not 0 after reset");
+        check(read64(CYCLES) == 0 && read(COUNTER) == 0, "a counter is not 0 after reset");
+    }
+    void rehearse(const weft::Config& config) {
+        constexpr Cycle longest = 1'000'000;
+        std::vector<std::uint8_t> dram = rehearsal.dram;
+        Memory memory(config, 0, dram.data(), dram.size());
+        write(LENGTH, rehearsal.instruction_count);
+        write(DRAM_BYTES, static_cast<std::uint32_t>(dram.size()));
+        write(IRQ_ENABLE, 1);
+        put(CONTROL, 1);
+        clock();
+        top_->s_axil_awvalid_i = top_->s_axil_wvalid_i = 0;
+        for (Cycle cycle = 1; top_->trace_running_o && cycle != rehearsal.reset_at; ++cycle) {
+            check(cycle < longest, "the launch before does not end");
+            memory.drive(*top_);
+            settle();
+            memory.advance(*top_);
+            rise();
+        }
+        Memory::disconnect(*top_);
+        if (rehearsal.reset_at != 0) {
+            reset();
+            return;
+        }
+        check(read(STATUS) == 2 && top_->interrupt_o, "the launch before does not end well");
+        write(IRQ_STATUS, 1);
+    }
     /// The interrupt is pending, shows if it is enabled, and can be cleared.
     void take_interrupt() {
         check(read(STATUS) >> 1 == (read(FAULT_CAUSE) != 0 ? 3u : 1u), "STATUS does not say how the launch ended");
@@ -407,6 +455,12 @@ void describe(weft_result& result, std::int32_t status, const std::string& words
 }  // namespace
 
 extern "C" {
+
+/// The launch that the next runs of this thread make before theirs; no instructions: none.
+__attribute__((visibility("default"))) void weft_rtl_rehearse(const std::uint8_t* dram, std::uint64_t bytes,
+                                                              std::uint32_t instruction_count, std::uint64_t reset_at) {
+    rehearsal = {std::vector<std::uint8_t>(dram, dram + bytes), instruction_count, reset_at};
+}
 
 /// Where the next run of this thread leaves waveforms of cycles first to last; an empty path: nowhere.
 __attribute__((visibility("default"))) void weft_rtl_waves(const char* path, std::uint64_t first, std::uint64_t last) {

