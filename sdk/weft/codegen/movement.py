@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ CHUNK_CYCLES = 40
 """What an iteration costs besides its transfers and products, roughly."""
 
 
+MAX_PLANS = 512
+
+
 @dataclass(frozen=True)
 class MovementPlan:
     """Bytes that are moved by address, vectors that are put together in the MXU, and about how long it takes."""
@@ -38,13 +42,39 @@ class MovementPlan:
     cycles: int
 
 
+_plans: dict[tuple[bytes, tuple[Layout, ...], Layout, MachineConfig], MovementPlan | None] = {}
+
+
 def plan_movement(
     operator: Movement, config: MachineConfig, inputs: Sequence[Layout] = (), output: Layout | None = None
 ) -> MovementPlan | None:
-    """The cheaper of both ways, for the layouts given or else for the tensors' own views; None if there is none."""
+    """The cheaper of both ways, for the layouts given or else for the tensors' own views; None if there is none.
+
+    The partitioner asks for the same movement many times, with names and tensors of other candidates: plans are kept.
+    """
+    layouts = tuple(inputs) or tuple(blocked_layout(tensor.view, config.lanes) for tensor in operator.inputs)
+    target = output or blocked_layout(operator.output.view, config.lanes)
+    key = (_digest(operator), layouts, target, config)
+    if key not in _plans:
+        while len(_plans) >= MAX_PLANS:
+            del _plans[next(iter(_plans))]
+        _plans[key] = _plan(operator, config, layouts, target)
+    return _plans[key]
+
+
+def _digest(operator: Movement) -> bytes:
+    """Of everything in the operator that a plan depends on: names and scales are not."""
+    digest = hashlib.blake2b(operator.index.tobytes())
+    for tensor in (*operator.inputs, operator.output):
+        digest.update(repr((tensor.shape, tensor.dtype, tensor.zero_point, tensor.form.name)).encode())
+    for table in operator.tables:
+        digest.update(b"-" if table is None else table.tobytes())
+    return digest.digest()
+
+
+def _plan(operator: Movement, config: MachineConfig, layouts: Sequence[Layout], output: Layout) -> MovementPlan | None:
     lanes = config.lanes
-    layouts = list(inputs) or [blocked_layout(tensor.view, lanes) for tensor in operator.inputs]
-    codes = sources_of_bytes(operator, layouts, output or blocked_layout(operator.output.view, lanes))
+    codes = sources_of_bytes(operator, layouts, output)
     plans: list[MovementPlan] = []
     by_address = copies(codes, np.ones(codes.size, np.bool_), len(layouts), lanes)
     if by_address is not None and len(by_address) <= MAX_COPIES:
