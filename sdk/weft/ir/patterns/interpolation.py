@@ -112,7 +112,9 @@ def interpolate(x: Floats, rows: AxisTaps, columns: AxisTaps) -> Floats:
     for row in (0, 1):
         for column in (0, 1):
             weights = np.outer([each[row] for each in rows.weights], [each[column] for each in columns.weights])
-            picked = x[..., [each[row] for each in rows.positions], :][..., [each[column] for each in columns.positions]]
+            picked = x[..., [each[row] for each in rows.positions], :][
+                ..., [each[column] for each in columns.positions]
+            ]
             term = picked * weights.astype(np.float32)
             total = term if total is None else total + term
     assert total is not None
