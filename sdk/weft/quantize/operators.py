@@ -14,7 +14,7 @@ UNARY = (
     "Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Selu", "Celu",
     "Softplus", "Softsign", "Mish", "Gelu", "Erf", "Abs", "Neg",
 )  # fmt: skip
-REDUCING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax", "LayerNormalization")
+REDUCING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax", "LayerNormalization", "InstanceNormalization")
 # Outputs are a selection of the inputs, so they share their scale and zero point.
 MOVING = (
     "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Pad", "Resize",
