@@ -30,7 +30,7 @@ def zero_point(draw: Any, dtype: str) -> int:
 def check(case: Case, target: str, device: str) -> Executable:
     """Everything on the accelerator, every bit as the integer graph's in ONNX Runtime."""
     proto, feeds = case
-    executable = compile_model(Model(proto), target)
+    executable = compile_model(Model(proto), target, host=qdq.SLOW_HOST)
     reasons = [node.reason for node in executable.nodes if node.device == "host"]
     assert not executable.host_graphs, reasons
     assert executable.inexact == ()
@@ -114,6 +114,6 @@ def test_slopes_on_both_sides_of_one_stay_on_the_host() -> None:
     x = graph.dequantize(graph.input((1, 2, 3, 3), "int8"), 0.05, 3, "int8")
     values = np.array([0.5, 1.5], np.float32).reshape(2, 1, 1)
     graph.output(graph.node("PRelu", [x, graph.constant(values)]), 0.05, 0, "int8")
-    executable = compile_model(Model(graph.model()))
+    executable = compile_model(Model(graph.model()), host=qdq.SLOW_HOST)
     reasons = {node.reason for node in executable.nodes if node.device == "host"}
     assert not executable.regions and any("some of its slopes are above 1 and some below" in each for each in reasons)

@@ -12,6 +12,7 @@ import pytest
 import qdq
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from weft.compiler import compile as compile_model
 from weft.frontend import Model, integerize, normalize, reference_session
@@ -43,7 +44,7 @@ def run(case: Case, target: str, device: str) -> tuple[Executable, npt.NDArray[n
     """Compiles and runs; the executable, and the differences from the integer graph in ONNX Runtime."""
     proto, feeds = case
     model = Model(proto)
-    executable = compile_model(model, target)
+    executable = compile_model(model, target, host=qdq.SLOW_HOST)
     reference = reference_session(integerize(normalize(model)))
     wanted = reference.run(None, feeds)
     names = [output.name for output in reference.get_outputs()]
@@ -345,3 +346,55 @@ def test_reshapes_and_functions_take_the_form_of_their_neighbours() -> None:
     assert len(executable.regions) == 1 and on_host(executable) == [] and not np.any(differences)
     reasons = {node.reason for node in executable.nodes if node.op == "Reshape"}
     assert all("View" in reason for reason in reasons)
+
+
+def wide(kind: str) -> onnx.ModelProto:
+    """DequantizeLinear → MatMul → QuantizeLinear in int16, or MatMul of float16 behind 8-bit activations."""
+    rng = np.random.default_rng(4)
+    scale, random = numpy_helper.from_array(np.float32(0.01), "s"), rng.normal(0, 1, (6, 5))
+    if kind == "int16":
+        weights = np.rint(random * 1000).astype(np.int16)
+        nodes = [
+            helper.make_node("DequantizeLinear", ["x", "s", "z"], ["a"], "da"),
+            helper.make_node("DequantizeLinear", ["w", "s", "z"], ["b"], "db"),
+            helper.make_node("MatMul", ["a", "b"], ["c"], "product"),
+            helper.make_node("QuantizeLinear", ["c", "s", "z"], ["y"], "q"),
+        ]
+    else:
+        weights = random.astype(np.float16)
+        nodes = [
+            helper.make_node("DequantizeLinear", ["x", "s", "z"], ["a"], "da"),
+            helper.make_node("Cast", ["a"], ["half"], "half", to=TensorProto.FLOAT16),
+            helper.make_node("MatMul", ["half", "w"], ["c"], "product"),
+            helper.make_node("Cast", ["c"], ["full"], "full", to=TensorProto.FLOAT),
+            helper.make_node("QuantizeLinear", ["full", "s", "z"], ["y"], "q"),
+        ]
+    stored = TensorProto.INT16 if kind == "int16" else TensorProto.INT8
+    zero = np.int16(0) if kind == "int16" else np.int8(0)
+    constants = [scale, numpy_helper.from_array(np.asarray(zero), "z"), numpy_helper.from_array(weights, "w")]
+    values = [helper.make_tensor_value_info(name, stored, [3, size]) for name, size in (("x", 6), ("y", 5))]
+    graph = helper.make_graph(nodes, "wide", values[:1], values[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float16"])
+def test_products_of_wider_types_go_to_the_host_with_the_reason(kind: str) -> None:
+    proto = wide(kind)
+    limits = np.iinfo(np.int16 if kind == "int16" else np.int8)
+    x = np.random.default_rng(5).integers(limits.min, limits.max + 1, (3, 6)).astype(limits.dtype)
+    executable, differences = run((proto, {"x": x}), "weft-16", "sim")
+    (product,) = [node for node in executable.nodes if node.op == "MatMul"]
+    assert product.device == "host" and f"is {kind}; the accelerator multiplies int8 and uint8" in product.reason
+    assert executable.offloaded_macs == 0 and executable.macs == 90 and not np.any(differences)
+
+
+def test_numbers_of_elements_are_found_on_the_host() -> None:
+    graph = qdq.Qdq(9)
+    x = graph.dequantize(graph.input((1, 5, 8, 8), "int8"), 0.03, 4, "int8")
+    weights, _ = graph.weights((7, 5, 1, 1), "int8", 0, per_channel=False)
+    stored = requantize(graph, graph.node("Conv", [x, weights]), 0.1, 0, "int8")
+    graph.outputs.append(helper.make_tensor_value_info(graph.node("ArgMax", [stored], axis=1), TensorProto.INT64, None))
+    executable, differences = run((graph.model(), graph.feeds()), "weft-16", "sim")
+    (node,) = [node for node in executable.nodes if node.op == "ArgMax"]
+    assert node.device == "host" and "int64" in node.reason and not np.any(differences)
+    assert executable.offloaded_macs == executable.macs > 0

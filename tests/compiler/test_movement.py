@@ -216,7 +216,7 @@ def movements(draw: Any, kind: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
 
 def check(proto: onnx.ModelProto, feeds: dict[str, Any], target: str, *devices: str) -> Executable:
     model = Model(proto)
-    executable = compile_model(model, target)
+    executable = compile_model(model, target, host=qdq.SLOW_HOST)
     reference = reference_session(integerize(normalize(model)))
     wanted = dict(zip((o.name for o in reference.get_outputs()), reference.run(None, feeds), strict=True))
     for device in devices:

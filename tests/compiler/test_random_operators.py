@@ -32,7 +32,7 @@ def zero_point(draw: Any, dtype: str) -> int:
 def check(proto: onnx.ModelProto, feeds: dict[str, Any], target: str, device: str) -> Executable:
     """Compiles, runs on both devices, compares with the integer graph in ONNX Runtime without optimizations."""
     model = Model(proto)
-    executable = compile_model(model, target)
+    executable = compile_model(model, target, host=qdq.SLOW_HOST)
     reference = reference_session(integerize(normalize(model)))
     wanted = dict(zip((o.name for o in reference.get_outputs()), reference.run(None, feeds), strict=True))
     with Session(executable, device=device) as session:

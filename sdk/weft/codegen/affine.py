@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from weft.codegen.context import Context
 from weft.codegen.epilogue import output_clamp, source
@@ -19,7 +20,7 @@ from weft_runtime.executable import REGISTER_CONSTANTS
 from weft_sim.isa import PARAMETER_VECTORS, Destination, Instruction, Operation, Source, Vector
 from weft_sim.machine import MachineConfig
 
-__all__ = ["affine_tile", "emit_affine"]
+__all__ = ["affine_tile", "channel_records", "emit_affine"]
 
 TILES = 4
 PerChannel = ChannelAffine | ChannelSlopes
@@ -125,14 +126,16 @@ def _passes(
 
 
 def _records(operator: PerChannel, lanes: int) -> bytes:
-    """A vector of zeros, then for each block the record that makes its offsets and the record of its scales."""
-    factors = operator.scale if isinstance(operator, ChannelAffine) else operator.negative
-    channels = factors.size
-    blocks = -(-channels // lanes)
-    padded = np.zeros((2, blocks * lanes), np.float32)
-    padded[1, :channels] = factors
     if isinstance(operator, ChannelAffine):
-        padded[0, :channels] = operator.offset
+        return channel_records(operator.offset, operator.scale, lanes)
+    return channel_records(np.zeros_like(operator.negative), operator.negative, lanes)
+
+
+def channel_records(offsets: npt.NDArray[np.float32], scales: npt.NDArray[np.float32], lanes: int) -> bytes:
+    """A vector of zeros, then for each block the record that makes its offsets (of zero) and that of its scales."""
+    blocks = -(-scales.size // lanes)
+    padded = np.zeros((2, blocks * lanes), np.float32)
+    padded[:, : scales.size] = offsets, scales
     pairs = zip(padded[0].reshape(blocks, lanes), padded[1].reshape(blocks, lanes), strict=True)
     records = [
         np.full(lanes, bias, "<i4").tobytes() + values.astype("<f4").tobytes()

@@ -10,6 +10,8 @@ from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
 from weft.codegen.elementwise import emit_elementwise, emit_table
+from weft.codegen.instance_norm import emit_instance_norm, instance_norm_blocks
+from weft.codegen.interpolation import emit_interpolation, interpolation_tile
 from weft.codegen.iteration import Iteration, interleave
 from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
 from weft.codegen.matrix_product import emit_matrix_product, product_tile
@@ -21,6 +23,8 @@ from weft.codegen.transposed import emit_transposed
 from weft.codegen.workspace import Lifetime, plan_workspace
 from weft.errors import CompileError
 from weft.ir.affine import ChannelAffine, ChannelSlopes
+from weft.ir.instance_norm import InstanceNorm
+from weft.ir.interpolation import Interpolation
 from weft.ir.operators import (
     AveragePool,
     Convolution,
@@ -121,6 +125,14 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             rows = layer_norm_rows(operator, context.config)
             if rows is not None:
                 return emit_layer_norm(operator, rows, context)
+        case Interpolation():
+            shares = interpolation_tile(operator, context.config)
+            if shares is not None:
+                return emit_interpolation(operator, shares, context)
+        case InstanceNorm():
+            blocks = instance_norm_blocks(operator, context.config)
+            if blocks is not None:
+                return emit_instance_norm(operator, blocks, context)
         case View():
             return []
     raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")

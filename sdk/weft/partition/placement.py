@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from weft.codegen.affine import affine_tile
 from weft.codegen.convolution_plan import choose_tile, gathers_windows
+from weft.codegen.instance_norm import instance_norm_blocks
+from weft.codegen.interpolation import interpolation_tile
 from weft.codegen.layer_norm import layer_norm_rows
 from weft.codegen.matrix_product import product_tile
 from weft.codegen.pooling import pool_tile
@@ -14,6 +16,8 @@ from weft.codegen.softmax import softmax_tile
 from weft.codegen.transposed import transposed_fits
 from weft.ir import Graph, Operator, View
 from weft.ir.affine import ChannelAffine, ChannelSlopes
+from weft.ir.instance_norm import InstanceNorm
+from weft.ir.interpolation import Interpolation
 from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Movement, TableLookup, same_bytes
 from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
@@ -110,6 +114,10 @@ def capacity(operator: Operator, config: MachineConfig) -> str | None:
             fits = layer_norm_rows(operator, config) is not None
         case MatrixProduct():
             fits = product_tile(operator, config) is not None
+        case Interpolation():
+            fits = interpolation_tile(operator, config) is not None
+        case InstanceNorm():
+            fits = instance_norm_blocks(operator, config) is not None
         case TableLookup():
             fits = Areas.of(config).parameter_bytes >= 4 * TABLE_ENTRIES
         case Elementwise() | View():

@@ -14,7 +14,7 @@ UNARY = (
     "Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Selu", "Celu",
     "Softplus", "Softsign", "Mish", "Gelu", "Erf", "Abs", "Neg",
 )  # fmt: skip
-REDUCING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax", "LayerNormalization")
+REDUCING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax", "LayerNormalization", "InstanceNormalization")
 # Outputs are a selection of the inputs, so they share their scale and zero point.
 MOVING = (
     "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Pad", "Resize",
@@ -26,7 +26,10 @@ FUSES_INTO = ("Conv", "ConvTranspose", "MatMul", "Gemm", *BINARY)
 
 def is_computing(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether a node computes on float32 activations with an operator that can be quantized."""
-    if not is_standard(node, *WEIGHTED, *BINARY, *UNARY, *REDUCING) or not node.input:
+    if (
+        not (is_standard(node, *WEIGHTED, *BINARY, *UNARY, *REDUCING) or is_interpolating(graph, node))
+        or not node.input
+    ):
         return False
     if any(name for name in node.output[1:]) or not _is_float(graph, node.output[0]):
         return False
@@ -50,6 +53,17 @@ def is_moving(graph: Graph, node: onnx.NodeProto) -> bool:
     if node.op_type == "Pad" and not _pad_value_is_storable(graph, node):
         return False
     return any(name not in graph.constants for name in moved_inputs(node))
+
+
+def is_interpolating(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a Resize computes between elements of images instead of selecting them."""
+    shape = graph.shape(node.input[0]) if is_standard(node, "Resize") else None
+    return shape is not None and len(shape) == 4 and text(node, "mode", "nearest") == "linear"
+
+
+def is_selecting(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a quantized node's results are elements of its inputs, in their scale."""
+    return is_standard(node, *MOVING) and not is_interpolating(graph, node)
 
 
 def moved_inputs(node: onnx.NodeProto) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from weft.quantize.operators import (
     MOVING,
     is_computing,
     is_moving,
+    is_selecting,
     moved_inputs,
     pad_value,
 )
@@ -95,7 +96,7 @@ def share_ranges(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> Share
     """
     groups = SharedRanges({name: _with_zero(ranges[name]) for name in plan.activations})
     for node in graph.nodes:
-        if node.name not in plan.nodes or not is_standard(node, *MOVING):
+        if node.name not in plan.nodes or not is_selecting(graph, node):
             continue
         sources = [name for name in moved_inputs(node) if name not in graph.constants]
         if node.op_type == "Concat" and not groups.may_join(sources, CONCAT_LOSS):

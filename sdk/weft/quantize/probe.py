@@ -13,7 +13,7 @@ from weft.frontend.graph import Array, Graph, is_standard
 from weft.frontend.model import Model
 from weft.frontend.session import reference_session
 from weft.quantize.emit import Emission
-from weft.quantize.operators import MOVING, WEIGHTED, moved_inputs
+from weft.quantize.operators import WEIGHTED, is_selecting, moved_inputs
 from weft.quantize.plan import Plan, makers, operand_names
 from weft.quantize.ranges import float_value
 
@@ -37,7 +37,7 @@ def layers_of(graph: Graph, plan: Plan) -> tuple[Layer, ...]:
     layers = []
     for tensor in plan.activations:
         nodes = makers(graph, plan, tensor) if tensor in plan.produced else ()
-        if not nodes or is_standard(nodes[0], *MOVING):
+        if not nodes or is_selecting(graph, nodes[0]):
             continue
         main = next((node for node in nodes if is_standard(node, *WEIGHTED)), nodes[-1])
         read = {name for node in nodes for name in operand_names(graph, node)} - plan.hidden
@@ -119,7 +119,7 @@ def _movement_groups(graph: Graph, plan: Plan) -> dict[str, frozenset[str]]:
     """By stored tensor: it and all that only data movement separates from it."""
     groups: dict[str, set[str]] = {name: {name} for name in plan.activations}
     for node in graph.nodes:
-        if node.name not in plan.nodes or not is_standard(node, *MOVING):
+        if node.name not in plan.nodes or not is_selecting(graph, node):
             continue
         names = [name for name in (*moved_inputs(node), *node.output) if name in groups]
         union = set().union(*(groups[name] for name in names))

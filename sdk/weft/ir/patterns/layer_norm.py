@@ -15,7 +15,7 @@ from weft.ir.graph import Graph, attributes
 from weft.ir.patterns.common import Refusal, constant, dequantized, quantized_behind
 from weft.ir.rows import LayerNorm
 
-__all__ = ["match", "reference_mean_is_exact"]
+__all__ = ["match", "reference_mean_is_exact", "vector"]
 
 LARGEST_ERROR = 0.5
 PROBED = (9, 64, 1000)
@@ -32,8 +32,8 @@ def match(graph: Graph, node: onnx.NodeProto) -> LayerNorm:
         raise Refusal("its mean or inverse deviation is used")
     if given.get("stash_type", 1) != 1:
         raise Refusal("its statistics are not float32")
-    scale = _vector(graph, node.input[1], "scale", size)
-    bias = _vector(graph, node.input[2], "bias", size) if len(node.input) > 2 and node.input[2] else scale * 0
+    scale = vector(graph, node.input[1], "scale", size)
+    bias = vector(graph, node.input[2], "bias", size) if len(node.input) > 2 and node.input[2] else scale * 0
     nodes, output, low, high = quantized_behind(graph, node.output[0])
     epsilon = np.float32(given.get("epsilon", 1e-5))  # type: ignore[arg-type]
     if not reference_mean_is_exact():
@@ -46,7 +46,7 @@ def match(graph: Graph, node: onnx.NodeProto) -> LayerNorm:
     return found
 
 
-def _vector(graph: Graph, name: str, what: str, size: int) -> npt.NDArray[np.float32]:
+def vector(graph: Graph, name: str, what: str, size: int) -> npt.NDArray[np.float32]:
     """A constant that varies along the last axis alone. A quantized one is read through its DequantizeLinear."""
     producer = graph.producer.get(name)
     if producer is not None and producer.op_type == "DequantizeLinear":
