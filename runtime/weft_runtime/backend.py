@@ -6,6 +6,8 @@ one that is installed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +16,7 @@ from weft_runtime.errors import BackendError
 from weft_runtime.executable import Processor, Region
 from weft_sim.result import RunOptions
 
-__all__ = ["ENTRY_POINTS", "DeviceBackend", "backend_names", "device_backend", "register_backend"]
+__all__ = ["ENTRY_POINTS", "DeviceBackend", "backend_names", "device_backend", "register_backend", "registered"]
 
 ENTRY_POINTS = "weft.backends"
 
@@ -49,6 +51,18 @@ _registered: dict[str, DeviceBackend] = {}
 def register_backend(backend: DeviceBackend) -> None:
     """Make a backend known without an entry point, or replace the one of its name."""
     _registered[backend.name] = backend
+
+
+@contextmanager
+def registered(backend: DeviceBackend) -> Iterator[None]:
+    """The backend known for as long as this lasts."""
+    before = dict(_registered)
+    register_backend(backend)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 def backend_names() -> tuple[str, ...]:

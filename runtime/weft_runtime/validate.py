@@ -40,8 +40,8 @@ def validate(executable: Executable) -> None:
     if len(dict(executable.extents)) < len(executable.extents):
         raise ExecutableError("a symbolic extent is bound twice")
     for name, extent in executable.extents:
-        if extent < 1:
-            raise ExecutableError(f"the extent {name!r} must be at least 1, not {extent}")
+        if extent < 0:
+            raise ExecutableError(f"the extent {name!r} must not be negative, as {extent} is")
     _check_processors(executable.processors)
     for region in executable.regions:
         if not 0 <= region.processor < len(executable.processors):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from onnx import helper
 
 import weft
 from weft.api import verify
-from weft.backends import register_backend, resolve_target
+from weft.backends import resolve_target
 from weft.errors import BackendError, MachineError
 from weft.ir import Operator
 from weft.testing.suite import Conformance, conformance
 from weft_runtime import DeviceBackend, Session
-from weft_runtime.backend import device_backend
+from weft_runtime.backend import device_backend, registered
 from weft_sim.result import RunResult
 
 from .gemm import GEMM, PACKAGE
@@ -32,8 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _registered() -> None:
-    register_backend(GEMM)
+def _registered() -> Iterator[None]:
+    with registered(GEMM):
+        yield
 
 
 def test_a_backend_is_a_device_backend() -> None:

@@ -93,7 +93,7 @@ def test_a_quantized_model_is_bound_anew_with_the_same_scales_and_weights(quanti
     np.testing.assert_array_equal(together, np.concatenate(apart))
 
 
-@pytest.mark.parametrize("extents", [{"Q": 2}, {"N": 0}])
+@pytest.mark.parametrize("extents", [{"Q": 2}, {"N": -1}])
 def test_unknown_and_impossible_extents_are_refused_by_name(quantized, extents):
     with pytest.raises(ModelError, match=next(iter(extents))):
         weft.compile(quantized, shapes=extents)

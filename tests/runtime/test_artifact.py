@@ -331,7 +331,7 @@ def test_variants_come_back_in_order(variants: bytes, tmp_path: Path) -> None:
     [
         (lambda manifest: manifest["variants"][0].update(variants=[]), "unknown member 'variants'"),
         (lambda manifest: manifest["variants"][0].update(extents=[{"name": "N", "extent": 1}]), "the same extents"),
-        (lambda manifest: manifest["variants"][0].update(extents=[{"name": "N", "extent": 0}]), "outside 1 to"),
+        (lambda manifest: manifest["variants"][0].update(extents=[{"name": "N", "extent": -1}]), "outside 0 to"),
         (lambda manifest: manifest["variants"][0]["extents"].append({"name": "N", "extent": 3}), "bound twice"),
         (lambda manifest: manifest["variants"][0]["inputs"][0].update(name="other"), "other inputs"),
         (lambda manifest: manifest.update(variants=manifest["variants"] * 64), "64 variants|missing"),

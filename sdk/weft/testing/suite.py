@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 from weft import compiler
 from weft.api.compare import compare, output_scale
 from weft.api.preparation import PrepareOptions, prepare
-from weft.backends import Backend, register_backend
+from weft.backends import Backend
 from weft.errors import DeviceError, DeviceFault, DeviceUnavailableError, ExecutableError, MachineError
 from weft.frontend import Model, integerize, normalize, reference_session
 from weft.testing.models import OPERATORS, REGIONS
 from weft_runtime import Executable, Region, Session, artifact
+from weft_runtime.backend import registered
 from weft_sim.result import RunOptions
 
 __all__ = ["Conformance", "conformance"]
@@ -70,8 +72,9 @@ class Conformance:
     target: str
 
     @pytest.fixture(autouse=True)
-    def _registered(self) -> None:
-        register_backend(self.backend)
+    def _registered(self) -> Iterator[None]:
+        with registered(self.backend):
+            yield
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("name", [*OPERATORS, *REGIONS])
