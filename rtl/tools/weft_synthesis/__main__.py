@@ -52,9 +52,11 @@ def prepare(configuration: str, folder: Path) -> tuple[str, ...]:
 
 def synthesize(target: Target, folder: Path, before: tuple[str, ...]) -> dict[str, Any]:
     """The numbers of one target, with the version of Yosys and all commands since the sources."""
-    commands = target.commands(TOP)
-    yosys.run(commands, folder, target.name)
-    return {"yosys": yosys.version(), "commands": [*before, *commands], **result.read(target, folder, TOP)}
+    scripts = target.scripts(TOP)
+    for number, commands in enumerate(scripts):
+        yosys.run(commands, folder, f"{target.name}_{number}")
+    everything = [*before, *(command for script in scripts for command in script)]
+    return {"yosys": yosys.version(), "commands": everything, **result.read(target, folder, TOP)}
 
 
 def run(configurations: list[str], targets: list[str], build: Path, output: Path) -> None:

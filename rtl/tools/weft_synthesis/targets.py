@@ -27,22 +27,30 @@ class Target:
 
     name: str
     title: str
-    mapping: tuple[str, ...]
+    stages: tuple[tuple[str, ...], ...]
     path_cells: tuple[str, ...]
     rules: tuple[Rule, ...]
     columns: tuple[str, ...]
 
-    def commands(self, top: str) -> tuple[str, ...]:
-        """From the elaborated design to the counts: per module, its longest path, and flattened after the mapping."""
+    def scripts(self, top: str) -> tuple[tuple[str, ...], ...]:
+        """From the elaborated design to the counts: per module, its longest path, and flattened after the mapping.
+
+        One script after the other: in WebAssembly Yosys has 4 GiB, and only a new process has all of them again.
+        """
         selection = " ".join(f"t:{kind}" for kind in self.path_cells)
-        return (
-            f"read_rtlil {ELABORATED}",
-            *(command.format(top=top) for command in self.mapping),
+        counts = (
             f"tee -q -o {STATISTICS} stat -json",
             f"tee -q -o {PATHS} ltp w:* {selection}",
             "flatten",
             f"tee -q -o {FLATTENED} stat -json",
         )
+        design, result = ELABORATED, []
+        for number, commands in enumerate((*self.stages, counts)):
+            last = f"{self.name}_{number}.il"
+            writing = () if commands is counts else (f"write_rtlil {last}",)
+            result.append((f"read_rtlil {design}", *(each.format(top=top) for each in commands), *writing))
+            design = last
+        return tuple(result)
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """Sums by column. Raises SynthesisError at a kind of cell that has no rule: no cell is left out silently."""
@@ -65,20 +73,23 @@ FPGA = Target(
     title="FPGA (AMD UltraScale+)",
     # synth_xilinx without `share`, which proves by SAT which operators never work at once, for many minutes, and with
     # `abc` instead of `abc9`, which takes as long for timing that nobody reads here.
-    mapping=(
-        f"{_XILINX} begin:coarse",
-        "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6",
-        "alumacc",
-        "opt",
-        "memory -nomap",
-        "opt_clean",
-        f"{_XILINX} map_memory:map_luts",
-        "opt_expr -mux_undef -noclkinv",
-        "abc -luts 2:2,3,6:5,10,20",
-        "clean",
-        "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
-        "opt_lut_ins -tech xilinx",
-        f"{_XILINX} finalize:check",
+    stages=(
+        (
+            f"{_XILINX} begin:coarse",
+            "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6",
+            "alumacc",
+            "opt",
+            "memory -nomap",
+            "opt_clean",
+        ),
+        (f"{_XILINX} map_memory:fine",),
+        (f"{_XILINX} fine:map_luts",),
+        ("opt_expr -mux_undef -noclkinv", "abc -luts 2:2,3,6:5,10,20", "clean"),
+        (
+            "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+            "opt_lut_ins -tech xilinx",
+            f"{_XILINX} finalize:check",
+        ),
     ),
     path_cells=("LUT*", "CARRY*", "MUXF*", "INV"),
     columns=("luts", "carries", "wide_muxes", "flip_flops", "dsps", "ramb36", "ramb18", "urams", "memory_luts"),
@@ -104,13 +115,10 @@ GATES = Target(
     name="gates",
     title="generic gates",
     # Memories stay memories: nobody builds them of gates.
-    mapping=(
-        "synth -top {top} -noshare -run begin:fine",
-        "opt -fast -full",
-        "techmap",
-        "opt -fast",
-        "abc -g cmos2 -script +strash;dc2;map",
-        "opt_clean",
+    stages=(
+        ("synth -top {top} -noshare -run begin:fine",),
+        ("opt -fast -full", "techmap", "opt -fast"),
+        ("abc -g cmos2 -script +strash;dc2;map", "opt_clean"),
     ),
     path_cells=("$_NAND_", "$_NOR_", "$_NOT_"),
     columns=("nand", "nor", "inverters", "flip_flops", "memories"),
