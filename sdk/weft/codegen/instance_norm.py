@@ -107,7 +107,7 @@ def emit_instance_norm(operator: InstanceNorm, blocks: int, context: Context) ->
         record = constants + lanes + block * RECORD * lanes
         iteration.loads += load(REGISTER_CONSTANTS, record, slots[2] + lanes, count * RECORD * lanes, [])
         iteration.loads += load(x_storage.register, x_storage.offset + first, slots[0], size, [])
-        tile = _Tile(operator, count, *(slot // lanes for slot in slots[:3]), slots[3])
+        tile = _Tile(operator, count, slots[0] // lanes, slots[1] // lanes, slots[2] // lanes, slots[3])
         iteration.vectors += [*_mean(tile), *_factor(tile), *_result(tile)]
         iteration.stores += store(y_storage.register, y_storage.offset + first, slots[1], size, [])
         iterations.append(iteration)
