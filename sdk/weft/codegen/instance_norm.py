@@ -6,13 +6,11 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from weft.codegen.affine import channel_records
 from weft.codegen.context import Context
-from weft.codegen.elementwise import divide
-from weft.codegen.epilogue import output_clamp, source
+from weft.codegen.epilogue import source
 from weft.codegen.iteration import Iteration
+from weft.codegen.quotient import FREE_ROWS, Quotient
 from weft.codegen.transfer import load, store
 from weft.ir.instance_norm import PACKET, InstanceNorm
 from weft.schedule.areas import Areas
@@ -32,13 +30,12 @@ MAX_COUNT = 65535
 @dataclass(frozen=True)
 class _Tile:
     """Accumulator rows: values [block][plane], partial sums [block][PAIR], then one row per block of means, factors
-    and offsets. `x`, `output`, `constants`: vector addresses; constants are a zero vector, then two records per block
+    and offsets. `x`, `constants`: vector addresses; constants are a zero vector, then two records per block
     (the bias, the scale)."""
 
     operator: InstanceNorm
     blocks: int
     x: int
-    output: int
     constants: int
     values: int
 
@@ -51,7 +48,7 @@ class _Tile:
         return self.values + self.blocks * self.plane
 
     def row(self, index: int) -> int:
-        """First of the rows (one per block) of the means (0), the factors (1) or the offsets (2)."""
+        """First of the rows (one per block) of means (0), factors (1) or offsets (2); what follows (3) is free."""
         return self.partial + self.blocks * PAIR + index * self.blocks
 
     def over_plane(self, **fields: Any) -> dict[str, Any]:
@@ -83,7 +80,7 @@ def instance_norm_blocks(operator: InstanceNorm, config: MachineConfig) -> int |
     areas, lanes = Areas.of(config), config.lanes
     plane, blocks = operator.plane, -(-operator.output.view[1] // lanes)
     fitting = min(
-        areas.accumulator_rows // (plane + WORK_ROWS),
+        (areas.accumulator_rows - FREE_ROWS) // (plane + WORK_ROWS),
         min(areas.x_bytes, areas.output_bytes) // (plane * lanes),
         (areas.weight_bytes // lanes - 1) // RECORD,
         MAX_COUNT // plane,
@@ -97,6 +94,7 @@ def emit_instance_norm(operator: InstanceNorm, blocks: int, context: Context) ->
     x_storage, y_storage = context.storage[x.name], context.storage[y.name]
     images, total = y.view[0], -(-y.view[1] // lanes)
     constants = context.constants.add(channel_records(operator.bias, operator.scale, lanes))
+    quotient = Quotient(y, operator.low, operator.high, context)
     iterations: list[Iteration] = []
     for image, block in itertools.product(range(images), range(0, total, blocks)):
         count = min(blocks, total - block)
@@ -107,8 +105,11 @@ def emit_instance_norm(operator: InstanceNorm, blocks: int, context: Context) ->
         record = constants + lanes + block * RECORD * lanes
         iteration.loads += load(REGISTER_CONSTANTS, record, slots[2] + lanes, count * RECORD * lanes, [])
         iteration.loads += load(x_storage.register, x_storage.offset + first, slots[0], size, [])
-        tile = _Tile(operator, count, *(slot // lanes for slot in slots[:3]), slots[3])
+        tile = _Tile(operator, count, slots[0] // lanes, slots[2] // lanes, slots[3])
+        if not iterations:
+            quotient.prepare(iteration)
         iteration.vectors += [*_mean(tile), *_factor(tile), *_result(tile)]
+        iteration.vectors += quotient.passes(tile.values, tile.row(3), slots[1] // lanes, count * operator.plane)
         iteration.stores += store(y_storage.register, y_storage.offset + first, slots[1], size, [])
         iterations.append(iteration)
     return iterations
@@ -183,12 +184,9 @@ def _factor(tile: _Tile) -> list[Instruction]:
 
 
 def _result(tile: _Tile) -> list[Instruction]:
-    operator, rows = tile.operator, {"b_source": Source.ACCUMULATOR_F32}
+    rows: dict[str, Any] = {"b_source": Source.ACCUMULATOR_F32}
     values: dict[str, Any] = {"a_source": Source.ACCUMULATOR_F32, "a": tile.values}
-    clamp = output_clamp(operator.output, operator.low, operator.high)
-    count, divisor = tile.blocks * tile.plane, float(np.float32(operator.output.scale))
     return [
         Vector(**tile.over_plane(**tile.from_input()), **rows, b=tile.row(1), operation=Operation.MULTIPLY),
         Vector(**tile.over_plane(**values), **rows, b=tile.row(2), operation=Operation.ADD),
-        divide(tile.values, tile.output, count, divisor, clamp),
     ]

@@ -1,5 +1,5 @@
 """Linear interpolation in the VPU: for each combination of weights four passes, one per neighbour, in ONNX Runtime's
-order of additions, then one division by the output's scale."""
+order of additions, then a division by the output's scale."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from weft.codegen.context import Context
-from weft.codegen.elementwise import divide
-from weft.codegen.epilogue import output_clamp, source
+from weft.codegen.epilogue import source
 from weft.codegen.iteration import Iteration
+from weft.codegen.quotient import FREE_ROWS, Quotient
 from weft.codegen.storage import geometry
 from weft.codegen.transfer import Loop, store
 from weft.codegen.window import InputStrides, Window, load_window
@@ -56,14 +56,13 @@ class _Axis:
 
 @dataclass(frozen=True)
 class _Step:
-    """A tile in place: vector addresses of input and output, first accumulator row."""
+    """A tile in place: vector address of the input, first accumulator row."""
 
     operator: Interpolation
     blocks: int
     rows: _Axis
     columns: _Axis
     x: int
-    output: int
     sums: int
 
 
@@ -74,7 +73,7 @@ def interpolation_tile(operator: Interpolation, config: MachineConfig) -> Interp
     blocks = -(-channels // lanes)
     for columns, tile_blocks, rows in itertools.product(cuts(width), cuts(blocks), cuts(height)):
         outputs = tile_blocks * rows * columns
-        if outputs * lanes > areas.output_bytes or outputs > areas.accumulator_rows:
+        if outputs * lanes > areas.output_bytes or outputs + min(outputs, FREE_ROWS) > areas.accumulator_rows:
             continue
         if TILES * outputs > blocks * height * width and (rows > 1 and rows * columns > 1):
             continue
@@ -95,7 +94,8 @@ def emit_interpolation(operator: Interpolation, tile: InterpolationTile, context
     x_storage, y_storage = context.storage[operator.inputs[0].name], context.storage[operator.output.name]
     x, y = geometry(x_storage.layout, fold=False), geometry(y_storage.layout, fold=False)
     lanes = context.lanes
-    iterations = []
+    quotient = Quotient(operator.output, operator.low, operator.high, context)
+    iterations: list[Iteration] = []
     places = itertools.product(
         range(y.images), range(0, y.blocks, tile.blocks), range(0, y.rows, tile.rows), range(0, y.columns, tile.columns)
     )
@@ -110,9 +110,12 @@ def emit_interpolation(operator: Interpolation, tile: InterpolationTile, context
         iteration.loads += load_window(
             x_storage, x, image, range(block, block + blocks), high, wide, layout, slots[0], 0, lanes
         )
-        iteration.vectors += _passes(
-            _Step(operator, blocks, rows, columns, slots[0] // lanes, slots[1] // lanes, slots[2])
-        )
+        if not iterations:
+            quotient.prepare(iteration)
+        step = _Step(operator, blocks, rows, columns, slots[0] // lanes, slots[2])
+        iteration.vectors += _passes(step)
+        count = blocks * rows.count * columns.count
+        iteration.vectors += quotient.passes(step.sums, step.sums + count, slots[1] // lanes, count)
         offset = y_storage.offset + image * y.image_stride + block * y.block_stride
         offset += row * y.row_stride + column * y.column_stride
         iteration.stores += store(
@@ -128,12 +131,10 @@ def emit_interpolation(operator: Interpolation, tile: InterpolationTile, context
 
 
 def _passes(step: _Step) -> list[Instruction]:
-    operator, count = step.operator, step.blocks * step.rows.count * step.columns.count
     passes: list[Instruction] = []
     for rows, columns in itertools.product(step.rows.runs(), step.columns.runs()):
         passes += _weighted(step, rows, columns)
-    clamp = output_clamp(operator.output, operator.low, operator.high)
-    return [*passes, divide(step.sums, step.output, count, float(operator.output.scale), clamp)]
+    return passes
 
 
 def _weighted(step: _Step, rows: Run, columns: Run) -> list[Instruction]:
