@@ -145,3 +145,11 @@ def test_quantizer_stores_the_result_in_a_scale_of_its_own() -> None:
     stored = {each.name: float(numpy_helper.to_array(each)) for each in quantized.proto.graph.initializer
               if each.name in scales.values()}  # fmt: skip
     assert 0 < stored[scales["large"]] < stored[scales["coarse"]]
+
+
+def test_scales_that_leave_the_size_alone_copy() -> None:
+    graph = qdq.Qdq(4)
+    x = graph.dequantize(graph.input((1, 3, 1, 2), "int8"), 0.25, -128, "int8")
+    graph.output(resize(graph, x, "half_pixel", scales=[1, 1, 1.5, 1.25]), 0.25, -128, "int8")
+    executable = run((graph.model(), graph.feeds()), "weft-8", "sim")
+    assert not executable.host_graphs
