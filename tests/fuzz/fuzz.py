@@ -75,15 +75,8 @@ def small_model() -> bytes:
     return quantize(proto, random_calibration(load(proto))).proto.SerializeToString()
 
 
-def warm_up() -> None:
-    """Imports what the command line imports when it runs, so that children need not."""
-    import weft_sim.golden
-    import weft_sim.simulator  # noqa: F401
-
-
 def seeds(folder: Path) -> Seeds:
     """The generated model, the small ones of ONNX's own suite, and the shared ones where they are."""
-    warm_up()
     own = small_model()
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
     files = sorted(data.glob("simple/*/model.onnx")) + sorted(data.glob("pytorch-*/*/model.onnx"))[::12]

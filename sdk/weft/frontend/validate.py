@@ -91,9 +91,7 @@ def _check_functions(proto: onnx.ModelProto, name: str) -> None:
         raise ModelError(f"{name}: its functions come to more than the {MAX_INLINED_NODES} nodes allowed")
 
 
-def _callees_first(
-    calls: Mapping[tuple[str, str], Sequence[tuple[str, str]]], name: str
-) -> Iterator[tuple[str, str]]:
+def _callees_first(calls: Mapping[tuple[str, str], Sequence[tuple[str, str]]], name: str) -> Iterator[tuple[str, str]]:
     """Functions, each behind all that it calls."""
     waiting = {key: len(set(called)) for key, called in calls.items()}
     callers: dict[tuple[str, str], list[tuple[str, str]]] = {}

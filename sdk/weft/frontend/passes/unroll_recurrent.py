@@ -53,6 +53,6 @@ class UnrollRecurrent:
             )
         if spent + wanted > self.total:
             raise Unsupported(
-                f"unrolling its {recurrence.steps} steps would make about {wanted:,} nodes, {spent + wanted:,} with those "
-                f"of the operators before, more than {self.total:,}; divide the model"
+                f"unrolling its {recurrence.steps} steps would bring the unrolled nodes to about {spent + wanted:,}, "
+                f"more than {self.total:,}; divide the model"
             )
