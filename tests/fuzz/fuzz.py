@@ -81,7 +81,9 @@ def seeds(folder: Path) -> Seeds:
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
     files = sorted(data.glob("simple/*/model.onnx")) + sorted(data.glob("pytorch-*/*/model.onnx"))[::12]
     files += sorted(SHARED.rglob("*.onnx")) if SHARED.is_dir() else []
-    models = [own, *(file.read_bytes() for file in files if file.stat().st_size <= LARGEST_SEED_BYTES)]
+    small = (file.read_bytes() for file in files if file.stat().st_size <= LARGEST_SEED_BYTES)
+    # Weights made by ConstantOfShape are as large as a real model's: such a file is small, running it is not.
+    models = [own, *(data for data in small if b"ConstantOfShape" not in data)]
     (folder / "seed.onnx").write_bytes(own)
     for target in ("weft-8", "weft-16"):
         outcome = call(

@@ -43,12 +43,12 @@ class InferShapes:
 
     def run(self, model: Model) -> Model:
         sketch = _sketch(model.proto)
-        _hide_slices(sketch)
+        hidden = _hide_slices(sketch)
         try:
             for _ in range(ROUNDS):
                 inferred = shape_inference.infer_shapes(sketch, strict_mode=False, data_prop=True)
                 _check_extents(inferred, model.name)
-                if not _show_slices(sketch, inferred):
+                if not hidden or not _show_slices(sketch, inferred):
                     break
         except (shape_inference.InferenceError, RuntimeError, ValueError):
             return model
@@ -82,12 +82,14 @@ def _sketch(proto: onnx.ModelProto) -> onnx.ModelProto:
     return sketch
 
 
-def _hide_slices(sketch: onnx.ModelProto) -> None:
-    """Makes every Slice an operator unknown to ONNX."""
+def _hide_slices(sketch: onnx.ModelProto) -> bool:
+    """Makes every Slice an operator unknown to ONNX; whether there was one."""
+    found = False
     for graph in all_graphs(sketch.graph):
         for node in graph.node:
             if is_standard(node, "Slice"):
-                node.domain = HIDDEN_DOMAIN
+                node.domain, found = HIDDEN_DOMAIN, True
+    return found
 
 
 def _show_slices(sketch: onnx.ModelProto, inferred: onnx.ModelProto) -> bool:
