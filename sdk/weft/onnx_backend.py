@@ -19,6 +19,7 @@ from weft.backends import DEFAULT_TARGET
 from weft.compiler import compile as compile_model
 from weft.errors import InputError, ModelError
 from weft.frontend import Model, load
+from weft.partition.costs import HostProfile
 from weft_runtime.executable import Executable, TensorSignature
 from weft_runtime.inputs import UNKNOWN_SHAPE, check_inputs
 from weft_runtime.session import Session
@@ -37,6 +38,21 @@ PARAMETERS: Mapping[str, tuple[int, ...]] = {
 }
 """Inputs of quantized operators that hold scales, zero points, weights and biases."""
 
+SLOW_HOST = HostProfile(
+    name="slow-host",
+    description="A host so slow, and an accelerator so near, that whatever can be offloaded pays",
+    int8_gmacs=1e-3,
+    float_gmacs=1e-3,
+    elementwise_gbytes=1e-3,
+    function_gelements=1e-3,
+    node_microseconds=10_000.0,
+    bus_gbytes=1e6,
+    packing_gbytes=1e6,
+    transfer_microseconds=0.0,
+    launch_microseconds=0.0,
+)
+"""For which the cheapest partition takes everything: models of one node would all stay on any real host."""
+
 
 class WeftRep(BackendRep):
     """A model ready to run. Unquantized operators run on the host, in ONNX Runtime.
@@ -46,10 +62,11 @@ class WeftRep(BackendRep):
     `weft.compile` and `weft_runtime.Session` raise.
     """
 
-    def __init__(self, model: Model, device: str, target: str) -> None:
+    def __init__(self, model: Model, device: str, target: str, host: str | HostProfile) -> None:
         self._model = model
         self._device = device
         self._target = target
+        self._host = host
         self._inputs = model.inputs
         self._outputs = tuple(signature.name for signature in model.outputs)
         self._frozen = parameter_inputs(model.proto) & {signature.name for signature in self._inputs}
@@ -83,7 +100,7 @@ class WeftRep(BackendRep):
     def _open(self, bound: Mapping[str, int], constants: Mapping[str, Array]) -> None:
         self._key = ({}, [])
         model = _with_constants(self._model, constants) if constants else self._model
-        self._session = Session(compile_model(model, self._target, shapes=bound), self._device)
+        self._session = Session(compile_model(model, self._target, shapes=bound, host=self._host), self._device)
 
     def _by_name(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
@@ -95,7 +112,10 @@ class WeftRep(BackendRep):
 
 
 class WeftBackend(Backend):
-    """Compiles with Weft and runs on one of its devices: options `processor` ("sim", "golden" …) and `target`.
+    """Compiles with Weft and runs on one of its devices: options `processor` ("sim", "golden" …), `target` and `host`.
+
+    The accelerator gets all that it can take, which is what ONNX's tests ask about; with `host`, the name of a host
+    profile or the profile itself, it gets what pays beside that host (docs/partitioning.md).
 
     ONNX's device names mean what surrounds the accelerator, so "CPU" is the only one supported.
     """
@@ -105,7 +125,8 @@ class WeftBackend(Backend):
         """Compiles a model. Raises ModelError or CompileError."""
         if not cls.supports_device(device):
             raise ModelError(f"the device {device!r} is unknown to Weft's ONNX backend; use 'CPU'")
-        return WeftRep(load(model), kwargs.get("processor", "sim"), kwargs.get("target", DEFAULT_TARGET))
+        options = {"processor": "sim", "target": DEFAULT_TARGET, "host": SLOW_HOST, **kwargs}
+        return WeftRep(load(model), options["processor"], options["target"], options["host"])
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto | Model, inputs: Any, device: str = "CPU", **kwargs: Any) -> Any:

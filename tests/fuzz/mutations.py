@@ -12,6 +12,8 @@ import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from weft_runtime.artifact import FORMAT_VERSION, MAGIC
+
 NUMBERS = (0, 1, -1, 2, 3, 7, 127, 128, 255, 2**31 - 1, -(2**31), 2**31, 2**40, 2**60, 2**63 - 1, -(2**63))
 REALS = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"))
 TEXTS = (
@@ -136,7 +138,7 @@ def _scalar(value: Any, field: FieldDescriptor, chance: random.Random) -> Any:
     limit = 31 if field.cpp_type in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_ENUM) else 63
     number = chance.choice((*NUMBERS, value + 1, value - 1, value ^ (1 << chance.randrange(16))))
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-        return chance.randrange(0, 24)
+        return chance.choice([each.number for each in field.enum_type.values])  # protobuf takes no other
     low = 0 if field.cpp_type in (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64) else -(1 << limit)
     return max(low, min(number, (1 << limit) - 1))
 
@@ -166,9 +168,8 @@ def sign(manifest: dict[str, Any], contents: dict[str, bytes]) -> bytes:
         table.append({"name": name, "offset": offset, "size": len(content), "sha256": digest})
         offset += len(content)
     text = json.dumps({**manifest, "sections": table}, sort_keys=True, separators=(",", ":")).encode()
-    header = HEADER.pack(
-        b"\x89WEFT\r\n\x1a", 1, 0, len(text), HEADER.size + len(text) + offset, hashlib.sha256(text).digest()
-    )
+    size, digest = HEADER.size + len(text) + offset, hashlib.sha256(text).digest()
+    header = HEADER.pack(MAGIC, FORMAT_VERSION, 0, len(text), size, digest)
     return b"".join((header, text, *contents.values()))
 
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from fuzz import attempt, seeds, warm_up
+from fuzz import attempt, seeds
 from onnx import TensorProto, helper, numpy_helper
 from sandbox import call
 
+import weft
+from weft.api.execution import run as run_model
+from weft.errors import ModelError, WeftError
+from weft.frontend import load, normalize
+
 FLOAT = TensorProto.FLOAT
 value = helper.make_tensor_value_info
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _warm() -> None:
-    warm_up()
 
 
 def model(nodes, constants=(), shape=(1, 4), functions=(), **options) -> onnx.ModelProto:
@@ -96,9 +97,36 @@ def doubling_functions(levels: int) -> onnx.ModelProto:
     return model([helper.make_node(f"f{levels - 1}", ["x"], ["y"], domain="mine")], functions=functions)
 
 
-def chain(length: int) -> onnx.ModelProto:
-    names = ["x", *(f"t{index}" for index in range(length - 1)), "y"]
-    return model([one("Neg", [a], b) for a, b in itertools.pairwise(names)])
+def calling_functions(depth: int) -> onnx.ModelProto:
+    imports = [helper.make_opsetid("mine", 1), helper.make_opsetid("", 17)]
+    functions = [helper.make_function("mine", "f0", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], imports)]
+    for level in range(1, depth):
+        body = [helper.make_node(f"f{level - 1}", ["a"], ["b"], domain="mine")]
+        functions.append(helper.make_function("mine", f"f{level}", ["a"], ["b"], body, imports))
+    return model([helper.make_node(f"f{depth - 1}", ["x"], ["y"], domain="mine")], functions=functions)
+
+
+def names(count: int) -> list[str]:
+    return ["x", *(f"t{index}" for index in range(count - 1)), "y"]
+
+
+def chain(length: int, kind: str = "Neg", more: tuple[str, ...] = (), name: str = "") -> onnx.ModelProto:
+    constants = [constant(np.asarray([number], np.int64), each) for each, number in (("begin", 0), ("end", 9))]
+    nodes = [helper.make_node(kind, [a, *more], [b], name=name) for a, b in itertools.pairwise(names(length))]
+    return model(nodes, constants)
+
+
+def fan(count: int, kind: str) -> onnx.ModelProto:
+    """Many readers of one tensor, all of whose results are wanted."""
+    nodes = [one(kind, ("x",), f"t{index}") for index in range(count)]
+    sums = [one("Sum", (f"t{2 * index}", f"t{2 * index + 1}"), f"s{index}") for index in range(count // 2)]
+    return model([*nodes, *sums, one("Sum", tuple(f"s{index}" for index in range(0, count // 2, 100)), "y")])
+
+
+def constants_and_sums(count: int) -> onnx.ModelProto:
+    nodes = [helper.make_node("Constant", [], [f"c{index}"], value_float=1.0) for index in range(count)]
+    sums = [one("Add", (a, f"c{index}"), b) for index, (a, b) in enumerate(itertools.pairwise(names(count)))]
+    return model([*nodes, *sums])
 
 
 def stored(dims, raw: bytes, kind: int = FLOAT) -> TensorProto:
@@ -143,8 +171,11 @@ REFUSED: dict[str, Callable[[], onnx.ModelProto]] = {
     "function calls itself": calls_itself,
     "functions call each other": call_each_other,
     "functions that double": lambda: doubling_functions(40),
+    "functions 5000 deep": lambda: calling_functions(5000),
     "absent external data": lambda: external(location="absent.bin"),
     "external data above": lambda: external(location="../outside.bin"),
+    "external data above, by a detour": lambda: external(location="inside/../../outside.bin"),
+    "external data through a linked folder": lambda: external(location="linked/outside.bin"),
     "external data at a root": lambda: external(location="/etc/hostname"),
     "external data through a link": lambda: external(location="link.bin"),
     "external offset beyond": lambda: external(location="beside.bin", offset="99", length="16"),
@@ -168,12 +199,31 @@ ANY: dict[str, Callable[[], onnx.ModelProto]] = {
 }
 
 
+LARGE: dict[str, Callable[[], onnx.ModelProto]] = {
+    "chain": lambda: chain(10_000),
+    "one name for all nodes": lambda: chain(10_000, name="same"),
+    "nodes that do nothing": lambda: chain(10_000, "Identity"),
+    "slices": lambda: chain(10_000, "Slice", ("begin", "end")),
+    "many readers": lambda: fan(10_000, "Identity"),
+    "many constants": lambda: constants_and_sums(10_000),
+}
+
+
+def write(folder: Path, proto: onnx.ModelProto) -> Path:
+    outside = folder / "outside"
+    inside = folder / "folder"
+    (inside / "inside").mkdir(parents=True)
+    outside.mkdir()
+    for file in (inside / "beside.bin", folder / "outside.bin", outside / "outside.bin"):
+        file.write_bytes(bytes(16))
+    (inside / "link.bin").symlink_to(folder / "outside.bin")
+    (inside / "linked").symlink_to(outside)
+    (inside / "hostile.onnx").write_bytes(proto.SerializeToString())
+    return inside / "hostile.onnx"
+
+
 def run(folder: Path, proto: onnx.ModelProto):
-    (folder / "beside.bin").write_bytes(bytes(16))
-    (folder.parent / "outside.bin").write_bytes(bytes(16))
-    (folder / "link.bin").symlink_to(folder.parent / "outside.bin")
-    (folder / "hostile.onnx").write_bytes(proto.SerializeToString())
-    return call(["run", str(folder / "hostile.onnx")], folder)
+    return call(["run", str(write(folder, proto))], folder)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -181,6 +231,43 @@ def test_refused_in_one_line(name, tmp_path):
     outcome = run(tmp_path, REFUSED[name]())
     assert outcome.problem == "" and outcome.stderr.startswith("weft: ") and outcome.stderr.count("\n") == 1
     assert "no --input" not in outcome.stderr
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_one_line_of_a_typed_error(name, tmp_path):
+    with pytest.raises(WeftError) as found:
+        run_model(write(tmp_path, REFUSED[name]()))
+    assert str(found.value).isprintable()
+
+
+def test_truncated_files(tmp_path):
+    data = quantized(0.1, 0).SerializeToString()
+    for length in (1, len(data) // 3, len(data) // 2, len(data) - 1):
+        file = tmp_path / "truncated.onnx"
+        file.write_bytes(data[:length])
+        outcome = call(["run", str(file)], tmp_path)
+        assert outcome.problem == "" and outcome.stderr.startswith("weft: "), length
+        with pytest.raises(WeftError):
+            weft.load(file)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_time_does_not_grow_with_the_square_of_the_model(name):
+    """In seconds of this process; with a step for every pair of nodes these would be minutes."""
+    data = LARGE[name]().SerializeToString()
+    start = time.process_time()
+    normalize(load(data))
+    assert time.process_time() - start < 30
+
+
+def test_graphs_too_deep_to_copy():
+    """Made in memory, as files cannot hold them: copying would overflow the stack."""
+    deep = model([])
+    graph = deep.graph
+    for _ in range(20_000):
+        graph = graph.node.add(op_type="If").attribute.add(name="then_branch", type=5).g
+    with pytest.raises(ModelError, match="graphs within graphs"):
+        load(deep)
 
 
 @pytest.mark.parametrize("name", ANY)

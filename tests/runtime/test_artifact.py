@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import struct
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -246,6 +248,19 @@ def test_an_impossible_machine_is_refused(data: bytes, tmp_path: Path, change: d
         processor["configuration"] = json.dumps(json.loads(processor["configuration"]) | change)
 
     refused(reseal(data, edit), tmp_path / "edited.weft", message)
+
+
+def test_reading_allocates_no_more_than_the_file_has(data: bytes, tmp_path: Path) -> None:
+    """Reading up to the largest artifact would take 4 GiB for any file."""
+    path = tmp_path / "small.weft"
+    for content in (data, data[:-1], b"\x89WEFT\r\n\x1a"):
+        path.write_bytes(content)
+        tracemalloc.start()
+        with contextlib.suppress(ArtifactError):
+            artifact.load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 32 * len(data) + (1 << 20)
 
 
 def test_unreadable_files_and_folders(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from weft.frontend.model import Model
 from weft.frontend.topology import sort_nodes, subgraphs, used_names
 
 Array = npt.NDArray[Any]
+NO_NODES: Mapping[int, onnx.NodeProto] = {}
 
 
 class Graph:
@@ -26,7 +27,7 @@ class Graph:
         self._proto = onnx.ModelProto()
         self._proto.CopyFrom(model.proto)
         graph = self._proto.graph
-        self.nodes: list[onnx.NodeProto] = list(graph.node)
+        self._nodes: dict[int, onnx.NodeProto] = {id(node): node for node in graph.node}
         self.constants: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
         self.output_names = frozenset(value.name for value in graph.output)
         self.input_names = frozenset(value.name for value in graph.input) - self.constants.keys()
@@ -35,10 +36,17 @@ class Graph:
         self._names = {*self._types, *self.constants, *(name for node in self.nodes for name in node.output)}
         self._names |= {name for node in self.nodes for name in used_names(node)}
         self._node_names = {node.name for node in self.nodes}
+        self._suffixes: dict[tuple[int, str], int] = {}
         self._producers = {name: node for node in self.nodes for name in node.output if name}
-        self._consumers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
+        # By the node's id, so that taking one reader of many away does not cost a search.
+        self._consumers: dict[str, dict[int, onnx.NodeProto]] = {}
+        for node in self._nodes.values():
             self._count_uses(node)
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """The nodes, added ones last, as a new list."""
+        return list(self._nodes.values())
 
     @property
     def opset(self) -> int:
@@ -61,12 +69,12 @@ class Graph:
 
     def consumers(self, name: str) -> tuple[onnx.NodeProto, ...]:
         """The nodes that read `name`, each once, also where only a subgraph of theirs reads it."""
-        return tuple(self._consumers.get(name, ()))
+        return tuple(self._consumers.get(name, NO_NODES).values())
 
     def only_consumer(self, name: str) -> onnx.NodeProto | None:
         """The one node that reads `name`; None where it has several readers, none, or is a graph output."""
-        readers = self._consumers.get(name, ())
-        return readers[0] if len(readers) == 1 and name not in self.output_names else None
+        readers = self._consumers.get(name, NO_NODES)
+        return next(iter(readers.values())) if len(readers) == 1 and name not in self.output_names else None
 
     def constant(self, name: str) -> Array | None:
         """The value of a constant (do not write to it), or None where `name` is computed or an input."""
@@ -99,11 +107,11 @@ class Graph:
 
     def fresh(self, base: str) -> str:
         """A tensor name that nothing uses yet, `base` itself if free."""
-        return _unused(base, self._names)
+        return self._unused(base, self._names)
 
     def fresh_node_name(self, base: str) -> str:
         """A node name that no node has yet, `base` itself if free."""
-        return _unused(base, self._node_names)
+        return self._unused(base, self._node_names)
 
     def add_constant(self, base: str, value: Array) -> str:
         """Adds an initializer and returns its name."""
@@ -123,7 +131,7 @@ class Graph:
 
     def add(self, node: onnx.NodeProto) -> None:
         """Adds a node; `finish` puts it into topological order."""
-        self.nodes.append(node)
+        self._nodes[id(node)] = node
         self._node_names.add(node.name)
         self._names.update(name for name in node.output if name)
         self._producers.update({name: node for name in node.output if name})
@@ -131,27 +139,24 @@ class Graph:
 
     def remove(self, node: onnx.NodeProto) -> None:
         """Takes a node out; its outputs must get a new producer or lose their readers before `finish`."""
-        self.nodes = [other for other in self.nodes if other is not node]
+        del self._nodes[id(node)]
         for name in node.output:
             if self._producers.get(name) is node:
                 del self._producers[name]
-        for name in used_names(node):
-            self._consumers[name] = [reader for reader in self._consumers[name] if reader is not node]
+        self._forget_uses(node)
 
     def replace_input(self, node: onnx.NodeProto, index: int, name: str) -> None:
         """Makes input `index` of a node read another tensor."""
-        for used in used_names(node):
-            self._consumers[used] = [reader for reader in self._consumers[used] if reader is not node]
+        self._forget_uses(node)
         node.input[index] = name
         self._count_uses(node)
 
     def rewire(self, old: str, new: str) -> None:
         """Makes every reader of `old`, subgraphs included, read `new` instead. Graph outputs keep their
         name."""
-        for node in self._consumers.pop(old, []):
+        for key, node in self._consumers.pop(old, NO_NODES).items():
             _rename_uses(node, old, new)
-            self._consumers.setdefault(new, []).append(node)
-        self._consumers[new] = _distinct(self._consumers.get(new, []))
+            self._consumers.setdefault(new, {})[key] = node
 
     def rename_output(self, node: onnx.NodeProto, old: str, new: str) -> None:
         """Makes a node's output `old` be called `new`; its readers still read `old`."""
@@ -163,7 +168,7 @@ class Graph:
         """The edited model: dead nodes and unused constants dropped, nodes in topological order."""
         graph = self._proto.graph
         live = self._live_nodes()
-        ordered = [_copy(node) for node in sort_nodes(live)]
+        ordered = sort_nodes(live)
         if len(ordered) < len(live):
             raise RuntimeError("a graph edit made a cycle; this is a bug in Weft")
         used = {name for node in ordered for name in used_names(node)} | self.output_names
@@ -173,9 +178,12 @@ class Graph:
         made = {name for node in ordered for name in node.output}
         types = {name: kind for name, kind in self._types.items() if name in made and name not in self.output_names}
         infos = [onnx.ValueInfoProto(name=name, type=kind) for name, kind in types.items()]
-        del graph.node[:], graph.initializer[:], graph.value_info[:], graph.input[:]
+        if len(ordered) != len(graph.node) or any(a is not b for a, b in zip(ordered, graph.node, strict=True)):
+            copies = [_copy(node) for node in ordered]
+            del graph.node[:]
+            graph.node.extend(copies)
+        del graph.initializer[:], graph.value_info[:], graph.input[:]
         graph.input.extend(inputs)
-        graph.node.extend(ordered)
         graph.initializer.extend(tensors)
         graph.value_info.extend(infos)
         return self._model.with_proto(self._proto)
@@ -192,12 +200,32 @@ class Graph:
 
     def _count_uses(self, node: onnx.NodeProto) -> None:
         for name in used_names(node):
-            self._consumers.setdefault(name, []).append(node)
+            self._consumers.setdefault(name, {})[id(node)] = node
+
+    def _forget_uses(self, node: onnx.NodeProto) -> None:
+        for name in used_names(node):
+            self._consumers[name].pop(id(node), None)
+
+    def _unused(self, base: str, taken: set[str]) -> str:
+        """`base`, or `base` with the least free number; the next call for it goes on from there."""
+        key = (id(taken), base)
+        name, count = base, self._suffixes.get(key, 0)
+        while name in taken:
+            count += 1
+            name = f"{base}__{count}"
+        self._suffixes[key] = count
+        taken.add(name)
+        return name
 
 
 def attributes(node: onnx.NodeProto) -> Mapping[str, onnx.AttributeProto]:
     """A node's attributes by name."""
     return {attribute.name: attribute for attribute in node.attribute}
+
+
+def has(model: Model, *op_types: str) -> bool:
+    """Whether one of these standard operators is in the main graph: most passes look for few and find none."""
+    return any(is_standard(node, *op_types) for node in model.proto.graph.node)
 
 
 def integer(node: onnx.NodeProto, name: str, default: int) -> int:
@@ -243,15 +271,6 @@ def is_standard(node: onnx.NodeProto, *op_types: str) -> bool:
     return node.domain in ("", "ai.onnx") and node.op_type in op_types
 
 
-def _unused(base: str, taken: set[str]) -> str:
-    name, count = base, 0
-    while name in taken:
-        count += 1
-        name = f"{base}__{count}"
-    taken.add(name)
-    return name
-
-
 def _rename_uses(node: onnx.NodeProto, old: str, new: str) -> None:
     for index, name in enumerate(node.input):
         if name == old:
@@ -262,10 +281,6 @@ def _rename_uses(node: onnx.NodeProto, old: str, new: str) -> None:
         for value in inner.output:
             if value.name == old:
                 value.name = new
-
-
-def _distinct(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    return list({id(node): node for node in nodes}.values())
 
 
 def _copy(node: onnx.NodeProto) -> onnx.NodeProto:

@@ -11,7 +11,7 @@ from weft.errors import ModelError
 from weft.frontend.external_data import bring_in
 from weft.frontend.model import Model
 from weft.frontend.session_options import newest_ir_version
-from weft.frontend.validate import first_line, validate
+from weft.frontend.validate import check_nesting, first_line, validate
 
 # Protobuf cannot serialize more, and every later step serializes.
 MAX_MODEL_BYTES = 2**31 - 1
@@ -27,6 +27,7 @@ def load(source: str | Path | bytes | onnx.ModelProto | Model) -> Model:
     if isinstance(source, Model):
         return source
     if isinstance(source, onnx.ModelProto):
+        check_nesting(source, source.graph.name or "model")
         proto = onnx.ModelProto()
         proto.CopyFrom(source)
         return _checked(proto, None, proto.graph.name or "model")

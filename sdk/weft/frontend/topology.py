@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 
@@ -30,6 +30,16 @@ def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
             yield from all_graphs(inner)
 
 
+def nesting(nodes: Iterable[onnx.NodeProto], most: int) -> int:
+    """How many graphs are within each other in these nodes, counted up to `most`; any depth is safe."""
+    depth = 0
+    layer = [graph for node in nodes for graph in subgraphs(node)]
+    while layer and depth < most:
+        layer = [inner for graph in layer for node in graph.node for inner in subgraphs(node)]
+        depth += 1
+    return depth
+
+
 def captured_names(node: onnx.NodeProto) -> frozenset[str]:
     """Names of outer tensors that a node's subgraphs read."""
     return frozenset().union(*(_free_names(graph) for graph in subgraphs(node)))
@@ -37,6 +47,8 @@ def captured_names(node: onnx.NodeProto) -> frozenset[str]:
 
 def used_names(node: onnx.NodeProto) -> frozenset[str]:
     """Names of all tensors a node reads, directly or from within its subgraphs."""
+    if not node.attribute:
+        return frozenset(filter(None, node.input))
     return frozenset(name for name in node.input if name) | captured_names(node)
 
 
@@ -52,6 +64,8 @@ def _free_names(graph: onnx.GraphProto) -> frozenset[str]:
 def sort_nodes(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Nodes in topological order, ties broken by their present order; nodes on or behind a cycle are left
     out."""
+    if _is_sorted(nodes):
+        return list(nodes)
     producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
     waiting: list[int] = []
     followers: dict[int, list[int]] = {}
@@ -70,3 +84,13 @@ def sort_nodes(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
             if waiting[later] == 0:
                 heapq.heappush(ready, later)
     return ordered
+
+
+def _is_sorted(nodes: Sequence[onnx.NodeProto]) -> bool:
+    """Whether nothing is read before it is made."""
+    ahead = {name for node in nodes for name in node.output if name}
+    for node in nodes:
+        if not ahead.isdisjoint(used_names(node)):
+            return False
+        ahead.difference_update(node.output)
+    return True

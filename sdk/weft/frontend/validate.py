@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -11,11 +12,14 @@ from onnx import defs, helper, numpy_helper
 
 from weft.errors import ModelError
 from weft.frontend.model import standard_opset
-from weft.frontend.topology import all_graphs, all_nodes, sort_nodes, subgraphs
+from weft.frontend.topology import all_graphs, all_nodes, nesting, sort_nodes, subgraphs
 
 OLDEST_OPSET = 1
 MAX_ELEMENTS = 2**31
 MAX_INLINED_NODES = 1_000_000
+# What ONNX itself bounds too, in some releases only: function calls, and graphs as deep as a file can hold them.
+MAX_CALL_DEPTH = 100
+MAX_NESTING = 30
 KNOWN_DOMAINS = frozenset(
     {
         "",
@@ -31,10 +35,11 @@ KNOWN_DOMAINS = frozenset(
 
 def validate(proto: onnx.ModelProto, name: str) -> None:
     """Checks `proto` and sorts its nodes topologically in place; raises ModelError naming what and where."""
+    check_nesting(proto, name)
     _check_header(proto, name)
     _check_text(proto, name)
     _check_domains(proto, name)
-    _check_names(proto.graph, name, frozenset())
+    _check_names(proto.graph, name, set())
     _sort(proto.graph, name)
     _check_functions(proto, name)
     _check_inputs(proto, name)
@@ -51,6 +56,13 @@ def validate(proto: onnx.ModelProto, name: str) -> None:
         raise ModelError(f"{name}: breaks ONNX's rules: {first_line(error)}; export the model again") from error
 
 
+def check_nesting(proto: onnx.ModelProto, name: str) -> None:
+    """Raises ModelError for graphs so deep within each other that copying them could overflow the stack."""
+    nodes = itertools.chain(proto.graph.node, (node for function in proto.functions for node in function.node))
+    if nesting(nodes, MAX_NESTING + 1) > MAX_NESTING:
+        raise ModelError(f"{name}: holds graphs within graphs deeper than the {MAX_NESTING} levels allowed")
+
+
 def _check_inputs(proto: onnx.ModelProto, name: str) -> None:
     for value in proto.graph.input:
         extents = [extent.dim_value for extent in value.type.tensor_type.shape.dim]
@@ -64,21 +76,39 @@ def _check_inputs(proto: onnx.ModelProto, name: str) -> None:
 def _check_functions(proto: onnx.ModelProto, name: str) -> None:
     """Functions are replaced by their bodies: none may contain itself, nor the whole become too large."""
     bodies = {(each.domain, each.name): each for each in proto.functions}
-    sizes: dict[tuple[str, str], int] = {}
     calls = {
         key: [call for node in body.node for call in _calls(node) if call in bodies] for key, body in bodies.items()
     }
-    waiting = dict(calls)
-    while waiting:
-        ready = [key for key, called in waiting.items() if all(each in sizes for each in called)]
-        if not ready:
-            inside = next(iter(waiting))
-            raise ModelError(f"{name}: function '{inside[1]}' contains itself, or calls one that does")
-        for key in ready:
-            sizes[key] = len(bodies[key].node) + sum(sizes[each] for each in waiting.pop(key))
+    sizes: dict[tuple[str, str], int] = {}
+    depths: dict[tuple[str, str], int] = {}
+    for key in _callees_first(calls, name):
+        sizes[key] = min(MAX_INLINED_NODES + 1, len(bodies[key].node) + sum(sizes[each] for each in calls[key]))
+        depths[key] = 1 + max((depths[each] for each in calls[key]), default=0)
+        if depths[key] > MAX_CALL_DEPTH:
+            raise ModelError(f"{name}: function '{key[1]}' calls others more than {MAX_CALL_DEPTH} deep")
     total = sum(sizes.get(call, 0) for node in proto.graph.node for call in _calls(node))
     if total > MAX_INLINED_NODES:
-        raise ModelError(f"{name}: its functions come to {total} nodes, more than the {MAX_INLINED_NODES} allowed")
+        raise ModelError(f"{name}: its functions come to more than the {MAX_INLINED_NODES} nodes allowed")
+
+
+def _callees_first(calls: Mapping[tuple[str, str], Sequence[tuple[str, str]]], name: str) -> Iterator[tuple[str, str]]:
+    """Functions, each behind all that it calls."""
+    waiting = {key: len(set(called)) for key, called in calls.items()}
+    callers: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for key, called in calls.items():
+        for each in set(called):
+            callers.setdefault(each, []).append(key)
+    ready = [key for key, count in waiting.items() if count == 0]
+    while ready:
+        key = ready.pop()
+        del waiting[key]
+        yield key
+        for caller in callers.get(key, ()):
+            waiting[caller] -= 1
+            if waiting[caller] == 0:
+                ready.append(caller)
+    if waiting:
+        raise ModelError(f"{name}: function '{next(iter(waiting))[1]}' contains itself, or calls one that does")
 
 
 def _calls(node: onnx.NodeProto) -> list[tuple[str, str]]:
@@ -215,10 +245,13 @@ def _check_domains(proto: onnx.ModelProto, name: str) -> None:
             raise ModelError(f"{where} is of the domain '{node.domain}', which the model does not import")
 
 
-def _check_names(graph: onnx.GraphProto, name: str, outer: frozenset[str]) -> None:
-    known = outer | {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    known |= {tensor.values.name for tensor in graph.sparse_initializer}
-    known |= {output for node in graph.node for output in node.output}
+def _check_names(graph: onnx.GraphProto, name: str, known: set[str]) -> None:
+    """`known` are the names of the graphs around; what this graph adds to it is gone when it returns."""
+    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    own |= {tensor.values.name for tensor in graph.sparse_initializer}
+    own |= {output for node in graph.node for output in node.output}
+    own -= known
+    known |= own
     for node in graph.node:
         for tensor in node.input:
             if tensor and tensor not in known:
@@ -231,6 +264,7 @@ def _check_names(graph: onnx.GraphProto, name: str, outer: frozenset[str]) -> No
     for value in graph.output:
         if value.name not in known:
             raise ModelError(f"{name}: the graph's output '{value.name}' is produced by no node")
+    known -= own
 
 
 def _sort(graph: onnx.GraphProto, name: str) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import onnx
 
-from weft.frontend.graph import Graph, integers, is_standard, remove_attribute, set_attribute, text
+from weft.frontend.graph import Graph, has, integers, is_standard, remove_attribute, set_attribute, text
 from weft.frontend.model import Model
+
+WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool", "ConvInteger", "QLinearConv")
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,11 @@ class ExplicitPads:
     name: str = "explicit-pads"
 
     def run(self, model: Model) -> Model:
+        if not has(model, *WINDOWED):
+            return model
         graph = Graph(model)
         for node in graph.nodes:
-            if is_standard(node, "Conv", "MaxPool", "AveragePool", "LpPool", "ConvInteger", "QLinearConv"):
+            if is_standard(node, *WINDOWED):
                 _resolve(graph, node)
         return graph.finish()
 

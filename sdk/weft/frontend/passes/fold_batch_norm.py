@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from weft.frontend.graph import Graph, is_standard, real
+from weft.frontend.graph import Graph, has, is_standard, real
 from weft.frontend.model import Model
 from weft.frontend.passes.channels import bias_of, replace_conv, sole_conv
 
@@ -23,7 +23,7 @@ class FoldBatchNorm:
     name: str = "fold-batch-norm"
 
     def run(self, model: Model) -> Model:
-        if model.is_quantized:
+        if model.is_quantized or not has(model, "BatchNormalization"):
             return model
         graph = Graph(model)
         for node in list(graph.nodes):

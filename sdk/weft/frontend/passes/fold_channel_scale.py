@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from weft.frontend.graph import Graph, is_standard
+from weft.frontend.graph import Graph, has, is_standard
 from weft.frontend.model import Model
 from weft.frontend.passes.channels import bias_of, per_channel, replace_conv, sole_conv
 
@@ -19,7 +19,7 @@ class FoldChannelScale:
     name: str = "fold-channel-scale"
 
     def run(self, model: Model) -> Model:
-        if model.is_quantized:
+        if model.is_quantized or not has(model, "Mul"):
             return model
         graph = Graph(model)
         for node in list(graph.nodes):

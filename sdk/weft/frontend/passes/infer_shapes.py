@@ -15,6 +15,18 @@ from weft.frontend.topology import all_graphs
 HIDDEN_DOMAIN = "weft.hidden"
 # Shapes never depend on the values of larger constants, and copying those costs time.
 LARGE_CONSTANT = 4096
+# Inference runs once for each time that a Slice waits for a result behind another; what waits longer stays unknown.
+ROUNDS = 64
+SOUND = frozenset(
+    {
+        "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "DequantizeLinear", "Div", "Dropout", "Elu", "Equal",
+        "Erf", "Exp", "Floor", "Gelu", "Gemm", "Greater", "HardSigmoid", "HardSwish", "Identity",
+        "LayerNormalization", "LeakyRelu", "Less", "Log", "LogSoftmax", "MatMul", "Max", "Min", "Mod", "Mul", "Neg",
+        "Not", "Or", "PRelu", "Pow", "QuantizeLinear", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Slice",
+        "Softmax", "Softplus", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Transpose", "Unsqueeze", "Where",
+    }
+)  # fmt: skip
+"""Operators that give no negative extent unless they take one."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class InferShapes:
 
     Raises ModelError where an extent comes out negative, as behind a window larger than its padded input.
     ONNX's inference aborts the process at a Slice of such a tensor, so a Slice is only shown to it once its
-    input's shape is known to be sound.
+    input's shape is known to be sound: inferred and checked, or made of such by operators that keep it sound.
     """
 
     name: str = "infer-shapes"
@@ -33,13 +45,11 @@ class InferShapes:
         sketch = _sketch(model.proto)
         hidden = _hide_slices(sketch)
         try:
-            while True:
+            for _ in range(ROUNDS):
                 inferred = shape_inference.infer_shapes(sketch, strict_mode=False, data_prop=True)
                 _check_extents(inferred, model.name)
-                shown = _show_slices(hidden, inferred)
-                if not shown:
+                if not hidden or not _show_slices(sketch, inferred):
                     break
-                hidden = [node for node in hidden if node.domain == HIDDEN_DOMAIN]
         except (shape_inference.InferenceError, RuntimeError, ValueError):
             return model
         proto = onnx.ModelProto()
@@ -72,24 +82,32 @@ def _sketch(proto: onnx.ModelProto) -> onnx.ModelProto:
     return sketch
 
 
-def _hide_slices(sketch: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Makes every Slice an operator unknown to ONNX; returns those of the main graph."""
+def _hide_slices(sketch: onnx.ModelProto) -> bool:
+    """Makes every Slice an operator unknown to ONNX; whether there was one."""
+    found = False
     for graph in all_graphs(sketch.graph):
         for node in graph.node:
             if is_standard(node, "Slice"):
-                node.domain = HIDDEN_DOMAIN
-    return [node for node in sketch.graph.node if node.domain == HIDDEN_DOMAIN]
+                node.domain, found = HIDDEN_DOMAIN, True
+    return found
 
 
-def _show_slices(hidden: list[onnx.NodeProto], inferred: onnx.ModelProto) -> bool:
-    """Shows each hidden Slice whose input's rank is known; whether there was one."""
+def _show_slices(sketch: onnx.ModelProto, inferred: onnx.ModelProto) -> bool:
+    """Shows each hidden Slice of the main graph whose input's shape is sound; whether there was one."""
     values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
-    ranked = {value.name for value in values if value.type.tensor_type.HasField("shape")}
-    ranked |= {tensor.name for tensor in inferred.graph.initializer}
-    ready = [node for node in hidden if node.input and node.input[0] in ranked]
-    for node in ready:
-        node.domain = ""
-    return bool(ready)
+    sound = {value.name for value in values if value.type.tensor_type.HasField("shape")}
+    sound |= {tensor.name for tensor in inferred.graph.initializer}
+    shown = False
+    for node in sketch.graph.node:
+        read = node.input[:1] if node.op_type == "Slice" else node.input
+        if not read or node.op_type not in SOUND or not all(name in sound for name in read if name):
+            continue
+        if node.domain == HIDDEN_DOMAIN:
+            node.domain = ""
+            shown = True
+        if node.domain in ("", "ai.onnx"):
+            sound.update(node.output)
+    return shown
 
 
 def _check_extents(inferred: onnx.ModelProto, name: str) -> None:

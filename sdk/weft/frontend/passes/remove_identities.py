@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from weft.frontend.graph import Graph, is_standard
+from weft.frontend.graph import Graph, has, is_standard
 from weft.frontend.model import Model
 
 
@@ -17,6 +17,8 @@ class RemoveIdentities:
     name: str = "remove-identities"
 
     def run(self, model: Model) -> Model:
+        if not has(model, "Identity", "Cast", "Dropout"):
+            return model
         graph = Graph(model)
         for node in list(graph.nodes):
             if _does_nothing(graph, node):

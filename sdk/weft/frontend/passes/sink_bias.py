@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from weft.frontend.graph import Array, Graph, is_standard
+from weft.frontend.graph import Array, Graph, has, is_standard
 from weft.frontend.model import Model
 from weft.frontend.origins import record
 
@@ -24,7 +24,7 @@ class SinkBias:
     name: str = "sink-bias"
 
     def run(self, model: Model) -> Model:
-        if model.is_quantized:
+        if model.is_quantized or not has(model, "Add"):
             return model
         graph = Graph(model)
         for node in list(graph.nodes):

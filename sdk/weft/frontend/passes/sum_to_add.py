@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
-from weft.frontend.graph import Graph, is_standard
+from weft.frontend.graph import Graph, has, is_standard
 from weft.frontend.model import Model
 from weft.frontend.origins import record
 
@@ -21,6 +21,8 @@ class SumToAdd:
     name: str = "sum-to-add"
 
     def run(self, model: Model) -> Model:
+        if not has(model, "Sum"):
+            return model
         graph = Graph(model)
         for node in list(graph.nodes):
             if is_standard(node, "Sum") and len(node.input) > 2 and not model.is_quantized:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from weft.frontend.graph import Graph, integer, integers, is_standard, set_attribute
+from weft.frontend.graph import Graph, has, integer, integers, is_standard, set_attribute
 from weft.frontend.model import Model
 from weft.frontend.origins import record
 
@@ -22,6 +22,8 @@ class TransposeStoredWeights:
     name: str = "transpose-stored-weights"
 
     def run(self, model: Model) -> Model:
+        if not has(model, "Transpose"):
+            return model
         graph = Graph(model)
         changed = [_rewrite(graph, node) for node in list(graph.nodes) if is_standard(node, "Transpose")]
         return graph.finish() if any(changed) else model

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weft.frontend.graph import Graph, is_standard
+from weft.frontend.graph import Graph, has, is_standard
 from weft.frontend.model import Model
 from weft.frontend.origins import give_reason
 from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.upgrade_opset import QUANTIZABLE_OPSET
-from weft.frontend.recurrent import Unsupported, cost, read_recurrence, unroll
+from weft.frontend.recurrent import Recurrence, Unsupported, cost, read_recurrence, unroll
+
+RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 @dataclass(frozen=True)
@@ -17,30 +19,40 @@ class UnrollRecurrent:
     """Writes recurrent operators over a known number of steps as matrix products and functions of one value, which
     the quantizer and the accelerator take. Float models only; the sum's order moves results by float32 rounding.
 
-    The unrolled form of one operator has at most `nodes` nodes: compile time and program grow with every step. What
-    stays one node gets the reason written into it, for `weft explain`.
+    The unrolled form of one operator has at most `nodes` nodes, that of all together at most `total`: compile time and
+    program grow with every step. What stays one node gets the reason written into it, for `weft explain`.
     """
 
     nodes: int = 4096
+    total: int = 65_536
     name: str = "unroll-recurrent"
 
     def run(self, model: Model) -> Model:
-        if model.is_quantized or model.opset < QUANTIZABLE_OPSET:
+        if model.is_quantized or model.opset < QUANTIZABLE_OPSET or not has(model, *RECURRENT):
             return model
-        graph, unrolled = Graph(model), False
+        graph, spent = Graph(model), 0
         for node in list(graph.nodes):
-            if is_standard(node, "LSTM", "GRU", "RNN"):
+            if is_standard(node, *RECURRENT):
                 try:
                     recurrence = read_recurrence(graph, node)
-                    if cost(recurrence) > self.nodes:
-                        raise Unsupported(
-                            f"unrolling its {recurrence.steps} steps would make about {cost(recurrence):,} nodes, "
-                            f"more than {self.nodes:,}; run shorter sequences and carry the state over"
-                        )
+                    self._check_cost(recurrence, spent)
                 except Unsupported as reason:
                     give_reason(node, str(reason))
                     continue
                 unroll(graph, recurrence)
-                unrolled = True
+                spent += cost(recurrence)
         # What the steps take from constant states and shapes is computed here and now.
-        return FoldConstants().run(graph.finish()) if unrolled else graph.finish()
+        return FoldConstants().run(graph.finish()) if spent else graph.finish()
+
+    def _check_cost(self, recurrence: Recurrence, spent: int) -> None:
+        wanted = cost(recurrence)
+        if wanted > self.nodes:
+            raise Unsupported(
+                f"unrolling its {recurrence.steps} steps would make about {wanted:,} nodes, "
+                f"more than {self.nodes:,}; run shorter sequences and carry the state over"
+            )
+        if spent + wanted > self.total:
+            raise Unsupported(
+                f"unrolling its {recurrence.steps} steps would bring the unrolled nodes to about {spent + wanted:,}, "
+                f"more than {self.total:,}; divide the model"
+            )
