@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from weft_synthesis.checks import ELABORATED
 from weft_synthesis.yosys import SynthesisError
 
+EVEN_BANKS = "scratchpad_bank_memory*[02468]?.u_memory"
+"""Modules that a stage may take apart from all others."""
+
 STATISTICS, PATHS, FLATTENED = "mapped.json", "paths.txt", "flattened.json"
 
 
@@ -22,12 +25,29 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Commands of one process. `apart`: modules that the same commands take in a process of their own."""
+
+    commands: tuple[str, ...]
+    apart: str = ""
+
+    def scripts(self, designs: tuple[str, ...], result: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+        """From files with modules of the design to others: the scripts, and the files that they write."""
+        reading = tuple(f"read_rtlil {'-nooverwrite ' if number else ''}{each}" for number, each in enumerate(designs))
+        if not self.apart:
+            return ((*reading, *self.commands, f"write_rtlil {result}.il"),), (f"{result}.il",)
+        parts = {f"{result}_a.il": f"delete {self.apart}", f"{result}_b.il": f"delete * {self.apart} %d"}
+        scripts = tuple((*reading, drop, *self.commands, f"write_rtlil {file}") for file, drop in parts.items())
+        return scripts, tuple(parts)
+
+
+@dataclass(frozen=True)
 class Target:
     """A technology. The first rule that matches a kind of cell counts; a kind that none matches is an error."""
 
     name: str
     title: str
-    stages: tuple[tuple[str, ...], ...]
+    stages: tuple[Stage, ...]
     path_cells: tuple[str, ...]
     rules: tuple[Rule, ...]
     columns: tuple[str, ...]
@@ -44,13 +64,12 @@ class Target:
             "flatten",
             f"tee -q -o {FLATTENED} stat -json",
         )
-        design, result = ELABORATED, []
-        for number, commands in enumerate((*self.stages, counts)):
-            last = f"{self.name}_{number}.il"
-            writing = () if commands is counts else (f"write_rtlil {last}",)
-            result.append((f"read_rtlil {design}", *(each.format(top=top) for each in commands), *writing))
-            design = last
-        return tuple(result)
+        designs: tuple[str, ...] = (ELABORATED,)
+        result: list[tuple[str, ...]] = []
+        for number, stage in enumerate((*self.stages, Stage(counts))):
+            scripts, designs = stage.scripts(designs, f"{self.name}_{number}")
+            result += [tuple(command.replace("{top}", top) for command in script) for script in scripts]
+        return (*result[:-1], result[-1][:-1])  # nobody reads the flattened design
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """Sums by column. Raises SynthesisError at a kind of cell that has no rule: no cell is left out silently."""
@@ -74,21 +93,26 @@ FPGA = Target(
     # synth_xilinx without `share`, which proves by SAT which operators never work at once, for many minutes, and with
     # `abc` instead of `abc9`, which takes as long for timing that nobody reads here.
     stages=(
-        (
-            f"{_XILINX} begin:coarse",
-            "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6",
-            "alumacc",
-            "opt",
-            "memory -nomap",
-            "opt_clean",
+        Stage(
+            (
+                f"{_XILINX} begin:coarse",
+                "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6",
+                "alumacc",
+                "opt",
+                "memory -nomap",
+                "opt_clean",
+            )
         ),
-        (f"{_XILINX} map_memory:fine",),
-        (f"{_XILINX} fine:map_luts",),
-        ("opt_expr -mux_undef -noclkinv", "abc -luts 2:2,3,6:5,10,20", "clean"),
-        (
-            "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
-            "opt_lut_ins -tech xilinx",
-            f"{_XILINX} finalize:check",
+        # About 700 bytes for each bit of memory that becomes block RAM: too much for all of weft-16's at once.
+        Stage((f"{_XILINX} map_memory:fine",), apart=EVEN_BANKS),
+        Stage((f"{_XILINX} fine:map_luts",)),
+        Stage(("opt_expr -mux_undef -noclkinv", "abc -luts 2:2,3,6:5,10,20", "clean")),
+        Stage(
+            (
+                "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+                "opt_lut_ins -tech xilinx",
+                f"{_XILINX} finalize:check",
+            )
         ),
     ),
     path_cells=("LUT*", "CARRY*", "MUXF*", "INV"),
@@ -116,9 +140,9 @@ GATES = Target(
     title="generic gates",
     # Memories stay memories: nobody builds them of gates.
     stages=(
-        ("synth -top {top} -noshare -run begin:fine",),
-        ("opt -fast -full", "techmap", "opt -fast"),
-        ("abc -g cmos2 -script +strash;dc2;map", "opt_clean"),
+        Stage(("synth -top {top} -noshare -run begin:fine",)),
+        Stage(("opt -fast -full", "techmap", "opt -fast")),
+        Stage(("abc -g cmos2 -script +strash;dc2;map", "opt_clean")),
     ),
     path_cells=("$_NAND_", "$_NOR_", "$_NOT_"),
     columns=("nand", "nor", "inverters", "flip_flops", "memories"),
