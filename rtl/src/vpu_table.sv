@@ -1,4 +1,4 @@
-// The tables, one memory row per scratchpad vector. Each lane has its own read port: in a chip, its own copy.
+// The tables, one memory row per scratchpad vector. Each lane reads elsewhere, so each has a copy of its own.
 module vpu_table
   import weft_pkg::*;
 #(
@@ -21,16 +21,12 @@ module vpu_table
 );
   localparam int unsigned WordBits = $clog2(VectorWords);
 
-  logic [VectorWords-1:0][31:0] memory_q [weft_isa_pkg::TABLE_SLOTS * SlotRows];
-
-  always_ff @(posedge clk_i) begin
-    if (write_i) memory_q[{write_slot_i, write_row_i}] <= write_data_i;
-  end
-
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
+    logic [VectorWords-1:0][31:0] memory_q [weft_isa_pkg::TABLE_SLOTS * SlotRows];
     logic [VectorWords-1:0][31:0] row_q;
 
     always_ff @(posedge clk_i) begin
+      if (write_i) memory_q[{write_slot_i, write_row_i}] <= write_data_i;
       if (read_i) row_q <= memory_q[{read_slot_i, index_i[l][7:WordBits]}];
     end
 
