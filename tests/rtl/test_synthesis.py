@@ -148,8 +148,8 @@ def test_a_memory_becomes_block_ram_and_the_sums_agree(tmp_path: Path) -> None:
     """
     _check(source, tmp_path)
     for target, column, number in ((FPGA, "ramb36", 2), (GATES, "memories", 2)):
-        for number, commands in enumerate(target.scripts("planted")):
-            yosys.run(commands, tmp_path, f"{target.name}_{number}")
+        for step, commands in enumerate(target.scripts("planted")):
+            yosys.run(commands, tmp_path, f"{target.name}_{step}")
         numbers = result.read(target, tmp_path, "planted")
         assert numbers["total"][column] == number and numbers["total"]["memory_bits"] == 2 * 36 * 1024
         assert numbers["modules"]["bank"]["instances"] == 2
