@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weft.partition.assignment.cut import cut
-from weft.partition.assignment.integer_program import solve_integer_program
 from weft.partition.assignment.problem import Assignment, Problem
 
 __all__ = ["assign"]
@@ -14,4 +12,11 @@ def assign(problem: Problem) -> Assignment:
 
     Equal problems get equal answers. Raises CompileError if no assignment is possible.
     """
-    return cut(problem) if len(problem.processors) == 2 else solve_integer_program(problem)
+    # Imported on use: scipy takes a third of a second, which every start of the command line would wait for.
+    if len(problem.processors) == 2:
+        from weft.partition.assignment.cut import cut
+
+        return cut(problem)
+    from weft.partition.assignment.integer_program import solve_integer_program
+
+    return solve_integer_program(problem)
