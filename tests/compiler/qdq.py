@@ -8,15 +8,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from weft.compiler import compile as compile_model
+from weft.frontend import Model, integerize, normalize, reference_session
 from weft.partition.costs import host_profile
+from weft_runtime.executable import Executable
+from weft_runtime.session import Session
+
+Case = tuple[onnx.ModelProto, dict[str, Any]]
 
 DTYPES = {"int8": (np.int8, TensorProto.INT8), "uint8": (np.uint8, TensorProto.UINT8)}
 SLOW_HOST = dataclasses.replace(
     host_profile("cortex-a53"), name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0
 )
 """On this host no operator is too small for the accelerator: all that it takes runs there."""
+
+
+def zero_point(draw: Any, dtype: str) -> int:
+    low, high = (-128, 127) if dtype == "int8" else (0, 255)
+    return int(draw(st.sampled_from((low, high, (low + high + 1) // 2)) | st.integers(low, high)))
+
+
+def run(case: Case, target: str, device: str) -> Executable:
+    """Compiles and runs a model with inputs; every bit as the integer graph's in ONNX Runtime."""
+    proto, feeds = case
+    model = Model(proto)
+    executable = compile_model(model, target, host=SLOW_HOST)
+    reference = reference_session(integerize(normalize(model)))
+    with Session(executable, device=device) as session:
+        answers = session.run(feeds)
+    for output, wanted in zip(reference.get_outputs(), reference.run(None, feeds), strict=True):
+        np.testing.assert_array_equal(answers[output.name], wanted)
+    return executable
 
 
 class Qdq:

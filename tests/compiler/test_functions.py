@@ -22,11 +22,6 @@ targets = st.sampled_from(("weft-8", "weft-16", "weft-32", "vta-16"))
 devices = st.sampled_from(("golden", "sim"))
 
 
-def zero_point(draw: Any, dtype: str) -> int:
-    low, high = (-128, 127) if dtype == "int8" else (0, 255)
-    return int(draw(st.sampled_from((low, high, (low + high + 1) // 2)) | st.integers(low, high)))
-
-
 def check(case: Case, target: str, device: str) -> Executable:
     """Everything on the accelerator, every bit as the integer graph's in ONNX Runtime."""
     proto, feeds = case
@@ -51,7 +46,7 @@ def affine_chains(draw: Any) -> Case:
     axis = draw(st.sampled_from((1, rank - 1)))
     x_type, y_type = draw(dtypes), draw(dtypes)
     scale = draw(st.floats(1e-3, 0.3))
-    y = graph.dequantize(graph.input(shape, x_type), scale, zero_point(draw, x_type), x_type)
+    y = graph.dequantize(graph.input(shape, x_type), scale, qdq.zero_point(draw, x_type), x_type)
     extents = [1] * (rank - axis)
     extents[0] = shape[axis]
 
@@ -77,7 +72,7 @@ def affine_chains(draw: Any) -> Case:
         y = graph.node("Relu", [y])
     if activation == "Clip":
         y = graph.node("Clip", [y, graph.constant(np.float32(-30 * scale)), graph.constant(np.float32(60 * scale))])
-    graph.output(y, scale * draw(st.sampled_from((1.0, 0.3, 2.7))), zero_point(draw, y_type), y_type)
+    graph.output(y, scale * draw(st.sampled_from((1.0, 0.3, 2.7))), qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 
@@ -93,13 +88,13 @@ def slopes(draw: Any) -> Case:
     shape = tuple(draw(st.integers(1, 40 if axis == 1 else 9)) for axis in range(draw(st.integers(2, 4))))
     x_type, y_type = draw(dtypes), draw(dtypes)
     scale = draw(st.floats(1e-3, 0.3))
-    x = graph.dequantize(graph.input(shape, x_type), scale, zero_point(draw, x_type), x_type)
+    x = graph.dequantize(graph.input(shape, x_type), scale, qdq.zero_point(draw, x_type), x_type)
     low, high = draw(st.sampled_from(((-0.5, 1.0), (0.0, 0.3), (1.0, 3.0))))
     values = graph.random.uniform(low, high, (shape[1], *(1,) * (len(shape) - 2))).astype(np.float32)
     y = graph.node("PRelu", [x, graph.constant(values)])
     if draw(st.booleans()):
         y = graph.node("Clip", [y, graph.constant(np.float32(-30 * scale)), graph.constant(np.float32(60 * scale))])
-    graph.output(y, scale * draw(st.sampled_from((1.0, 0.3, 2.7))), zero_point(draw, y_type), y_type)
+    graph.output(y, scale * draw(st.sampled_from((1.0, 0.3, 2.7))), qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 

@@ -13,33 +13,13 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 import weft
-from weft.compiler import compile as compile_model
-from weft.frontend import Model, integerize, normalize, reference_session
-from weft_runtime.executable import Executable
-from weft_runtime.session import Session
+from weft.frontend import Model
 
 Case = tuple[onnx.ModelProto, dict[str, Any]]
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from(("int8", "uint8"))
 targets = st.sampled_from(("weft-8", "weft-16", "weft-32", "vta-16"))
 devices = st.sampled_from(("golden", "sim"))
-
-
-def zero_point(draw: Any, dtype: str) -> int:
-    low, high = (-128, 127) if dtype == "int8" else (0, 255)
-    return int(draw(st.sampled_from((low, high, (low + high + 1) // 2)) | st.integers(low, high)))
-
-
-def run(case: Case, target: str, device: str) -> Executable:
-    proto, feeds = case
-    model = Model(proto)
-    executable = compile_model(model, target, host=qdq.SLOW_HOST)
-    reference = reference_session(integerize(normalize(model)))
-    with Session(executable, device=device) as session:
-        answers = session.run(feeds)
-    for output, wanted in zip(reference.get_outputs(), reference.run(None, feeds), strict=True):
-        np.testing.assert_array_equal(answers[output.name], wanted)
-    return executable
 
 
 @st.composite
@@ -52,13 +32,13 @@ def normalizations(draw: Any) -> Case:
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 70)), *plane)
     x_type, y_type = draw(dtypes), draw(dtypes)
     name = graph.input(shape, x_type)
-    x = graph.dequantize(name, draw(st.floats(1e-3, 0.3)), zero_point(draw, x_type), x_type)
+    x = graph.dequantize(name, draw(st.floats(1e-3, 0.3)), qdq.zero_point(draw, x_type), x_type)
     scale = graph.constant(graph.random.normal(1, 0.3, shape[1]).astype(np.float32))
     bias = graph.constant(graph.random.normal(0, 0.5, shape[1]).astype(np.float32))
     y = graph.node("InstanceNormalization", [x, scale, bias], epsilon=draw(st.sampled_from((1e-12, 1e-5, 1e-3))))
     if draw(st.booleans()):
         y = graph.node("Relu", [y])
-    graph.output(y, draw(st.floats(0.004, 0.1)), zero_point(draw, y_type), y_type)
+    graph.output(y, draw(st.floats(0.004, 0.1)), qdq.zero_point(draw, y_type), y_type)
     feeds = graph.feeds()
     rows = feeds[name].reshape(shape[0] * shape[1], -1)
     kind = draw(st.sampled_from(("random", "constant", "almost constant")))
@@ -71,7 +51,7 @@ def normalizations(draw: Any) -> Case:
 
 @given(normalizations(), targets, devices)
 def test_instance_normalization(case: Case, target: str, device: str) -> None:
-    executable = run(case, target, device)
+    executable = qdq.run(case, target, device)
     assert not executable.host_graphs and executable.inexact == ()
 
 
@@ -90,7 +70,7 @@ def test_what_cannot_be_computed_stays_on_the_host_with_its_reason(
     x = graph.dequantize(graph.input(shape, "int8"), 0.05, 3, "int8")
     operands = [x, *(graph.constant(graph.random.normal(1, 0.3, 3).astype(np.float32)) for _ in range(2))]
     graph.output(graph.node("InstanceNormalization", operands), 0.02, 0, "int8")
-    executable = run((graph.model(), graph.feeds()), target, "sim")
+    executable = qdq.run((graph.model(), graph.feeds()), target, "sim")
     (reason,) = [node.reason for node in executable.nodes if node.op == "InstanceNormalization"]
     assert why in reason and not executable.regions
 
@@ -117,6 +97,6 @@ def test_quantizer_keeps_it_between_convolutions() -> None:
     model = Model(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
     samples = random.normal(0, 1, (4, 3, 12, 12)).astype(np.float32)
     quantized = weft.quantize(model, calibration={"x": samples})
-    executable = run((quantized.proto, {"x": samples[:1]}), "weft-16", "sim")
+    executable = qdq.run((quantized.proto, {"x": samples[:1]}), "weft-16", "sim")
     assert len(executable.regions) == 1 and executable.inexact == ()
     assert {node.op: node.device for node in executable.nodes}["InstanceNormalization"] == "weft-16"

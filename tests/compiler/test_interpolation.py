@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 import weft
-from weft.compiler import compile as compile_model
-from weft.frontend import Model, integerize, normalize, reference_session
+from weft.frontend import Model
 from weft_runtime.executable import Executable
-from weft_runtime.session import Session
 
 Case = tuple[onnx.ModelProto, dict[str, Any]]
 MODES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
@@ -24,23 +22,6 @@ seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from(("int8", "uint8"))
 targets = st.sampled_from(("weft-8", "weft-16", "weft-32", "vta-16"))
 devices = st.sampled_from(("golden", "sim"))
-
-
-def zero_point(draw: Any, dtype: str) -> int:
-    low, high = (-128, 127) if dtype == "int8" else (0, 255)
-    return int(draw(st.sampled_from((low, high, (low + high + 1) // 2)) | st.integers(low, high)))
-
-
-def run(case: Case, target: str, device: str) -> Executable:
-    proto, feeds = case
-    model = Model(proto)
-    executable = compile_model(model, target, host=qdq.SLOW_HOST)
-    reference = reference_session(integerize(normalize(model)))
-    with Session(executable, device=device) as session:
-        answers = session.run(feeds)
-    for output, wanted in zip(reference.get_outputs(), reference.run(None, feeds), strict=True):
-        np.testing.assert_array_equal(answers[output.name], wanted)
-    return executable
 
 
 def resize(graph: Any, x: str, mode: str, *, scales: Any = None, sizes: Any = None) -> str:
@@ -61,7 +42,7 @@ def interpolations(draw: Any) -> Case:
     shape = (draw(st.integers(1, 2)), draw(st.integers(1, 40)), draw(st.integers(1, 12)), draw(st.integers(1, 12)))
     x_type, y_type = draw(dtypes), draw(dtypes)
     scale = draw(st.floats(1e-3, 0.3))
-    x = graph.dequantize(graph.input(shape, x_type), scale, zero_point(draw, x_type), x_type)
+    x = graph.dequantize(graph.input(shape, x_type), scale, qdq.zero_point(draw, x_type), x_type)
     if kind == "sizes":
         y = resize(graph, x, mode, sizes=[*shape[:2], draw(st.integers(1, 24)), draw(st.integers(1, 24))])
     else:
@@ -76,13 +57,13 @@ def interpolations(draw: Any) -> Case:
         y = resize(graph, x, mode, scales=[1, 1, *factors])
     if draw(st.booleans()):
         y = graph.node("Relu", [y])
-    graph.output(y, scale * draw(st.sampled_from((1.0, 0.37, 0.81))), zero_point(draw, y_type), y_type)
+    graph.output(y, scale * draw(st.sampled_from((1.0, 0.37, 0.81))), qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 
 @given(interpolations(), targets, devices)
 def test_interpolation(case: Case, target: str, device: str) -> None:
-    executable = run(case, target, device)
+    executable = qdq.run(case, target, device)
     assert not executable.host_graphs and executable.inexact == ()
 
 
@@ -91,7 +72,7 @@ def test_image_wider_than_a_tile() -> None:
     graph = qdq.Qdq(8)
     x = graph.dequantize(graph.input((1, 9, 3, 300), "uint8"), 0.02, 7, "uint8")
     graph.output(resize(graph, x, "half_pixel", scales=[1, 1, 2, 2]), 0.019, 3, "uint8")
-    executable = run((graph.model(), graph.feeds()), "weft-8", "sim")
+    executable = qdq.run((graph.model(), graph.feeds()), "weft-8", "sim")
     assert not executable.host_graphs
 
 
@@ -112,7 +93,7 @@ def test_what_cannot_be_computed_stays_on_the_host_with_its_reason(
     target = graph.constant(np.array(sizes or (1, 2, 122, 134), np.int64))
     y = graph.node("Resize", [x, region, "", target], **{"mode": "linear", **attributes})
     graph.output(y, 0.05, 0, "int8")
-    executable = run((graph.model(), graph.feeds()), "weft-16", "sim")
+    executable = qdq.run((graph.model(), graph.feeds()), "weft-16", "sim")
     assert why in reason(executable) and not executable.regions
 
 
@@ -137,7 +118,7 @@ def test_quantizer_stores_the_result_in_a_scale_of_its_own() -> None:
     model = Model(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
     samples = random.normal(0, 1, (4, 3, 16, 16)).astype(np.float32)
     quantized = weft.quantize(model, calibration={"x": samples})
-    executable = run((quantized.proto, {"x": samples[:1]}), "weft-16", "sim")
+    executable = qdq.run((quantized.proto, {"x": samples[:1]}), "weft-16", "sim")
     assert len(executable.regions) == 1 and executable.offloaded_macs == executable.macs > 0
     nodes_of = {node.op: node.device for node in executable.nodes}
     assert nodes_of["Resize"] == "weft-16"
@@ -151,5 +132,5 @@ def test_scales_that_leave_the_size_alone_copy() -> None:
     graph = qdq.Qdq(4)
     x = graph.dequantize(graph.input((1, 3, 1, 2), "int8"), 0.25, -128, "int8")
     graph.output(resize(graph, x, "half_pixel", scales=[1, 1, 1.5, 1.25]), 0.25, -128, "int8")
-    executable = run((graph.model(), graph.feeds()), "weft-8", "sim")
+    executable = qdq.run((graph.model(), graph.feeds()), "weft-8", "sim")
     assert not executable.host_graphs

@@ -35,11 +35,6 @@ def inexact_operators_alone() -> Iterator[None]:
         yield
 
 
-def zero_point(draw: Any, dtype: str) -> int:
-    low, high = (-128, 127) if dtype == "int8" else (0, 255)
-    return int(draw(st.sampled_from((low, high, (low + high + 1) // 2)) | st.integers(low, high)))
-
-
 def run(case: Case, target: str, device: str) -> tuple[Executable, npt.NDArray[np.int32]]:
     """Compiles and runs; the executable, and the differences from the integer graph in ONNX Runtime."""
     proto, feeds = case
@@ -83,7 +78,7 @@ def products(draw: Any) -> Case:
 
     def operand(rows: int, columns: int) -> str:
         """Directly, or as the transposition of a stored tensor: of its matrices, or of its heads and positions."""
-        shape, zero = (*batches(), rows, columns), zero_point(draw, dtype)
+        shape, zero = (*batches(), rows, columns), qdq.zero_point(draw, dtype)
         form = draw(st.sampled_from(("plain", "matrices", "heads"))) if shape else "plain"
         axes = list(range(len(shape)))
         if form == "matrices":
@@ -101,7 +96,7 @@ def products(draw: Any) -> Case:
         b, _ = graph.weights((*batches(), k, n), "int8", 0, per_channel=False)
     else:
         b = operand(k, n)
-    y, scale, zero = graph.node("MatMul", [a, b]), 0.02 * k**0.5, zero_point(draw, dtype)
+    y, scale, zero = graph.node("MatMul", [a, b]), 0.02 * k**0.5, qdq.zero_point(draw, dtype)
     if rank > 2 and draw(st.booleans()):
         axes = draw(st.permutations(range(rank)))
         y = graph.node("Transpose", [requantize(graph, y, scale, zero, dtype)], perm=list(axes))
@@ -126,12 +121,12 @@ def row_products(draw: Any) -> Case:
     graph = qdq.Qdq(draw(seeds))
     shape = (*(draw(st.integers(1, 9)) for _ in range(draw(st.integers(1, 3)))), draw(st.integers(1, 90)))
     dtype, columns = draw(dtypes), draw(st.integers(1, 70))
-    x = graph.dequantize(graph.input(shape, dtype), 0.03, zero_point(draw, dtype), dtype)
+    x = graph.dequantize(graph.input(shape, dtype), 0.03, qdq.zero_point(draw, dtype), dtype)
     weights, scales = graph.weights((shape[-1], columns), "int8", 0, per_channel=False)
     y = graph.node("MatMul", [x, weights])
     if draw(st.booleans()):
         y = graph.node("Add", [y, graph.bias(0.03, scales, columns, 3000.0)])
-    graph.output(y, 0.02 * shape[-1] ** 0.5, zero_point(draw, dtype), dtype)
+    graph.output(y, 0.02 * shape[-1] ** 0.5, qdq.zero_point(draw, dtype), dtype)
     return graph.model(), graph.feeds()
 
 
@@ -148,7 +143,7 @@ def softmaxes(draw: Any) -> Case:
     rank = draw(st.integers(1, 4))
     shape = tuple(draw(st.integers(1, 70 if axis >= rank - 2 else 3)) for axis in range(rank))
     x_type, y_type = draw(dtypes), draw(dtypes)
-    x = graph.dequantize(graph.input(shape, x_type), draw(st.floats(1e-3, 0.3)), zero_point(draw, x_type), x_type)
+    x = graph.dequantize(graph.input(shape, x_type), draw(st.floats(1e-3, 0.3)), qdq.zero_point(draw, x_type), x_type)
     op = draw(st.sampled_from(("Softmax", "LogSoftmax")))
     y = graph.node(op, [x], axis=draw(st.sampled_from((-1, rank - 1, 1 if rank > 1 else 0))))
     low, high = (-128, 127) if y_type == "int8" else (0, 255)
@@ -174,12 +169,12 @@ def normalizations(draw: Any) -> Case:
     shape = (*(draw(st.integers(1, 12)) for _ in range(draw(st.integers(1, 3)))), draw(st.integers(1, 100)))
     x_type, y_type = draw(dtypes), draw(dtypes)
     x_name = graph.input(shape, x_type)
-    x = graph.dequantize(x_name, draw(st.floats(1e-3, 0.3)), zero_point(draw, x_type), x_type)
+    x = graph.dequantize(x_name, draw(st.floats(1e-3, 0.3)), qdq.zero_point(draw, x_type), x_type)
     inputs = [x, graph.constant(graph.random.normal(1, 0.2, shape[-1]).astype(np.float32))]
     if draw(st.booleans()):
         inputs.append(graph.constant(graph.random.normal(0, 0.5, shape[-1]).astype(np.float32)))
     y = graph.node("LayerNormalization", inputs, axis=-1, epsilon=draw(st.sampled_from((1e-12, 1e-6, 1e-5, 1e-3))))
-    graph.output(y, draw(st.floats(0.02, 0.1)), zero_point(draw, y_type), y_type)
+    graph.output(y, draw(st.floats(0.02, 0.1)), qdq.zero_point(draw, y_type), y_type)
     feeds = graph.feeds()
     rows = feeds[x_name].reshape(-1, shape[-1])
     kind = draw(st.sampled_from(("random", "constant", "almost constant")))
@@ -242,7 +237,7 @@ def reductions(draw: Any) -> tuple[Case, str]:
     axes = draw(st.sampled_from(choices))
     x_type, y_type = draw(dtypes), draw(dtypes)
     scale = draw(st.floats(1e-3, 0.3))
-    x = graph.dequantize(graph.input(shape, x_type), scale, zero_point(draw, x_type), x_type)
+    x = graph.dequantize(graph.input(shape, x_type), scale, qdq.zero_point(draw, x_type), x_type)
     keep = draw(st.integers(0, 1)) if sorted(axis % rank for axis in axes) == list(range(2, rank)) else 1
     if op == "ReduceSum":
         y = graph.node(op, [x, graph.constant(np.array(axes, np.int64))], keepdims=keep)
@@ -251,7 +246,7 @@ def reductions(draw: Any) -> tuple[Case, str]:
         y = graph.node(op, [x], axes=axes, keepdims=keep)
     if draw(st.booleans()):
         y = graph.node("Relu", [y])
-    graph.output(y, scale * draw(st.sampled_from((1.0, 0.37, 0.73))), zero_point(draw, y_type), y_type)
+    graph.output(y, scale * draw(st.sampled_from((1.0, 0.37, 0.73))), qdq.zero_point(draw, y_type), y_type)
     return (graph.model(), graph.feeds()), op
 
 
@@ -290,7 +285,7 @@ def transposed_convolutions(draw: Any) -> Case:
     if draw(st.booleans()):
         y = graph.node("Relu", [y])
     depth = inputs / group * float(np.prod(kernel)) / float(np.prod(strides))
-    graph.output(y, 0.03 * 0.01 * 60 * depth**0.5, zero_point(draw, dtype), dtype)
+    graph.output(y, 0.03 * 0.01 * 60 * depth**0.5, qdq.zero_point(draw, dtype), dtype)
     return graph.model(), graph.feeds()
 
 

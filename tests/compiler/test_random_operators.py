@@ -24,11 +24,6 @@ targets = st.sampled_from(TARGETS)
 devices = st.sampled_from(DEVICES)
 
 
-def zero_point(draw: Any, dtype: str) -> int:
-    low, high = (-128, 127) if dtype == "int8" else (0, 255)
-    return int(draw(st.sampled_from((low, high, (low + high + 1) // 2)) | st.integers(low, high)))
-
-
 def check(proto: onnx.ModelProto, feeds: dict[str, Any], target: str, device: str) -> Executable:
     """Compiles, runs on both devices, compares with the integer graph in ONNX Runtime without optimizations."""
     model = Model(proto)
@@ -75,8 +70,8 @@ def convolutions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     channels, depth = group * per_group_out, per_group_in * int(np.prod(kernel))
     x = graph.input((batch, group * per_group_in, *size), x_type)
     x_scale = 0.03
-    fx = graph.dequantize(x, x_scale, zero_point(draw, x_type), x_type)
-    w_zero = 0 if w_type == "int8" else zero_point(draw, w_type)
+    fx = graph.dequantize(x, x_scale, qdq.zero_point(draw, x_type), x_type)
+    w_zero = 0 if w_type == "int8" else qdq.zero_point(draw, w_type)
     per_channel = draw(st.booleans()) and w_type == "int8"
     fw, scales = graph.weights((channels, per_group_in, *kernel), w_type, w_zero, per_channel=per_channel)
     inputs = [fx, fw]
@@ -88,7 +83,7 @@ def convolutions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
         y = graph.node("Relu", [y])
     if activation == "Clip":
         y = graph.node("Clip", [y, graph.constant(np.float32(-0.7)), graph.constant(np.float32(6.0))])
-    graph.output(y, 0.03 * 0.01 * 60 * depth**0.5, zero_point(draw, y_type), y_type)
+    graph.output(y, 0.03 * 0.01 * 60 * depth**0.5, qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 
@@ -106,7 +101,7 @@ def products(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     is_gemm = draw(st.booleans())
     turned, weights_turned = (draw(st.integers(0, 1)), draw(st.integers(0, 1))) if is_gemm else (0, 0)
     x = graph.input((depth, rows) if turned else (rows, depth), dtype)
-    fx = graph.dequantize(x, 0.03, zero_point(draw, dtype), dtype)
+    fx = graph.dequantize(x, 0.03, qdq.zero_point(draw, dtype), dtype)
     if is_gemm:
         extents = (columns, depth) if weights_turned else (depth, columns)
         fw, scales = graph.weights(extents, "int8", 0, per_channel=False)
@@ -117,7 +112,7 @@ def products(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     else:
         fw, _ = graph.weights((depth, columns), "int8", 0, per_channel=False)
         y = graph.node("MatMul", [fx, fw])
-    graph.output(y, 0.02 * depth**0.5, zero_point(draw, dtype), dtype)
+    graph.output(y, 0.02 * depth**0.5, qdq.zero_point(draw, dtype), dtype)
     return graph.model(), graph.feeds()
 
 
@@ -135,7 +130,7 @@ def binaries(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     shape = tuple(draw(st.integers(1, 21)) for _ in range(draw(st.integers(2, 4))))
     a_type, b_type, y_type = draw(dtypes), draw(dtypes), draw(dtypes)
     scales = [float(draw(st.floats(1e-3, 1.0))) for _ in range(3)]
-    a = graph.dequantize(graph.input(shape, a_type), scales[0], zero_point(draw, a_type), a_type)
+    a = graph.dequantize(graph.input(shape, a_type), scales[0], qdq.zero_point(draw, a_type), a_type)
     form = draw(st.sampled_from(("same", "channel", "constant")))
     b_shape = shape
     if len(shape) == 4 and form != "same":
@@ -146,13 +141,13 @@ def binaries(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
         stored = graph.constant(graph.random.integers(info.min, info.max + 1, b_shape).astype(info.dtype))
     else:
         stored = graph.input(b_shape, b_type)
-    b = graph.dequantize(stored, scales[1], zero_point(draw, b_type), b_type)
+    b = graph.dequantize(stored, scales[1], qdq.zero_point(draw, b_type), b_type)
     first_is_second = op != "Sub" and draw(st.booleans())
     y = graph.node(op, [b, a] if first_is_second else [a, b])
     if draw(st.booleans()):
         y = graph.node("Relu", [y])
     spread = scales[0] * scales[1] * 127 if op == "Mul" else max(scales)
-    graph.output(y, spread, zero_point(draw, y_type), y_type)
+    graph.output(y, spread, qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 
@@ -184,7 +179,7 @@ def functions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
     graph = qdq.Qdq(draw(seeds))
     x_type, y_type = draw(dtypes), draw(dtypes)
     shape = tuple(draw(st.integers(1, 30)) for _ in range(draw(st.integers(1, 4))))
-    x = graph.dequantize(graph.input(shape, x_type), draw(st.floats(1e-3, 0.1)), zero_point(draw, x_type), x_type)
+    x = graph.dequantize(graph.input(shape, x_type), draw(st.floats(1e-3, 0.1)), qdq.zero_point(draw, x_type), x_type)
     y = x
     for _ in range(draw(st.integers(0, 3))):
         kind = draw(st.sampled_from((*UNARY, "times x", "plus constant")))
@@ -194,7 +189,7 @@ def functions(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any]]:
             y = graph.node("Add", [graph.constant(np.float32(draw(st.floats(-3, 3)))), y])
         else:
             y = graph.node(kind, [y])
-    graph.output(y, draw(st.floats(1e-3, 0.1)), zero_point(draw, y_type), y_type)
+    graph.output(y, draw(st.floats(1e-3, 0.1)), qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds()
 
 
@@ -215,7 +210,7 @@ def poolings(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any], str]:
         draw(st.integers(1, 17)),
     )
     x_scale = float(draw(st.floats(1e-3, 1.0)))
-    x = graph.dequantize(graph.input(shape, x_type), x_scale, zero_point(draw, x_type), x_type)
+    x = graph.dequantize(graph.input(shape, x_type), x_scale, qdq.zero_point(draw, x_type), x_type)
     attributes: dict[str, Any] = {}
     if op != "GlobalAveragePool":
         kernel = [draw(st.integers(1, 5)), draw(st.integers(1, 5))]
@@ -237,7 +232,7 @@ def poolings(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any], str]:
         if op == "AveragePool":
             attributes["count_include_pad"] = draw(st.integers(0, 1))
     y = graph.node(op, [x], **attributes)
-    graph.output(y, x_scale * float(draw(st.sampled_from((1.0, 1.0, 0.7, 1.9)))), zero_point(draw, y_type), y_type)
+    graph.output(y, x_scale * float(draw(st.sampled_from((1.0, 1.0, 0.7, 1.9)))), qdq.zero_point(draw, y_type), y_type)
     return graph.model(), graph.feeds(), op
 
 
