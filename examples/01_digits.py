@@ -81,7 +81,7 @@ def layer_table(program: weft.Program, profile: Profile) -> Table:
         column.justify = "right"
     for node in profile.nodes:
         count = macs.get(node.name, 0)
-        peak = node.cycles * profile.machine.macs_per_cycle
+        peak = node.cycles * profile.processors[0].macs_per_cycle
         use = f"{count / peak:.1%}" if count and peak else ""
         share = node.cycles / profile.cycles
         table.add_row(node.name, f"{node.cycles:,}", f"{share:.1%}", f"{count:,}" if count else "", use)
@@ -93,8 +93,8 @@ def print_cost(console: Console, program: weft.Program, profile: Profile, second
     console.print(layer_table(program, profile))
     console.print(
         f"One digit takes {profile.cycles:,} cycles, {profile.device_seconds * 1e6:.1f} µs at "
-        f"{profile.machine.clock_mhz} MHz, at {profile.utilization:.1%} of the peak of "
-        f"{profile.machine.macs_per_cycle} MACs per cycle; {profile.samples} digits took {seconds:.1f} s "
+        f"{profile.clock_mhz} MHz, at {profile.utilization:.1%} of the peak of "
+        f"{profile.processors[0].macs_per_cycle} MACs per cycle; {profile.samples} digits took {seconds:.1f} s "
         "to simulate.\n",
         soft_wrap=True,
     )
