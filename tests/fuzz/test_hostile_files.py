@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,20 @@ def test_refused_in_one_line_of_a_typed_error(name, tmp_path):
     with pytest.raises(WeftError) as found:
         run_model(write(tmp_path, REFUSED[name]()))
     assert str(found.value).isprintable()
+
+
+def test_text_that_is_not_utf_8_is_refused_wherever_it_is():
+    """Protobuf accepts it when it reads, and answers with bytes where text is expected."""
+    given = model([one("Neg", name="marker!")], [constant(np.zeros(1, np.float32), "marker!")])
+    given.graph.name = given.graph.doc_string = given.producer_name = given.graph.input[0].doc_string = "marker!"
+    given.graph.value_info.add().name = given.metadata_props.add().key = "marker!"
+    given.graph.node[0].attribute.append(helper.make_attribute("a", [1], doc_string="marker!"))
+    data = given.SerializeToString()
+    places = [found.start() for found in re.finditer(b"marker!", data)]
+    assert len(places) == 9
+    for place in places:
+        with pytest.raises(ModelError, match="not UTF-8; the file is damaged"):
+            load(data[:place] + b"\xa0" + data[place + 1 :])
 
 
 def test_truncated_files(tmp_path):

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 from onnx import defs, helper, numpy_helper
 
 from weft.errors import ModelError
 from weft.frontend.model import standard_opset
-from weft.frontend.topology import all_graphs, all_nodes, nesting, sort_nodes, subgraphs
+from weft.frontend.topology import all_nodes, nesting, sort_nodes, subgraphs
 
 OLDEST_OPSET = 1
 MAX_ELEMENTS = 2**31
@@ -216,20 +218,21 @@ def _check_header(proto: onnx.ModelProto, name: str) -> None:
 
 
 def _check_text(proto: onnx.ModelProto, name: str) -> None:
-    """Protobuf hands names that are not UTF-8 over as bytes, which nothing behind expects."""
-    graphs = list(all_graphs(proto.graph))
-    nodes = [node for graph in graphs for node in graph.node] + [n for f in proto.functions for n in f.node]
-    values = [value for graph in graphs for value in (*graph.input, *graph.output, *graph.value_info)]
-    texts = [text for node in nodes for text in (node.name, node.op_type, node.domain, *node.input, *node.output)]
-    texts += [attribute.name for node in nodes for attribute in node.attribute]
-    texts += [tensor.name for graph in graphs for tensor in graph.initializer]
-    texts += [entry.domain for entry in proto.opset_import]
-    texts += [text for function in proto.functions for text in (function.name, function.domain)]
-    texts += [value.name for value in values]
-    texts += [extent.dim_param for value in values for extent in value.type.tensor_type.shape.dim]
-    for text in texts:
-        if not isinstance(text, str):
-            raise ModelError(f"{name}: holds the name {text!r}, which is not UTF-8; the file is damaged")
+    """Protobuf hands text that is not UTF-8 over as bytes, which nothing behind expects."""
+    waiting: list[Message] = [proto]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+                continue
+            values = (value,) if isinstance(value, str | bytes | Message) else value
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                waiting.extend(values)
+                continue
+            for text in values:
+                if not isinstance(text, str):
+                    raise ModelError(
+                        f"{name}: holds the {field.name} {text[:80]!r}, which is not UTF-8; the file is damaged"
+                    )
 
 
 def _check_domains(proto: onnx.ModelProto, name: str) -> None:
