@@ -1,0 +1,125 @@
+"""The steps of a tiled convolution, in order: what each computes, and of which resident pieces."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile
+
+__all__ = ["LEAD", "Span", "Step", "steps"]
+
+LEAD = 4
+"""Reduction pieces of the very first box: the MXU starts when the first of them has been loaded."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """`count` neighbouring blocks from `first` on."""
+
+    first: int
+    count: int
+
+    @property
+    def stop(self) -> int:
+        """The block behind the last."""
+        return self.first + self.count
+
+
+@dataclass(frozen=True)
+class Step:
+    """Products of a box of outputs (rows × columns × channel blocks of an image) with a part of the reduction.
+
+    `x_group` are the input blocks, `weight_group` and `reduce_group` the output and input blocks, whose data lie
+    together in the scratchpad. `first` and `last`: whether the box's accumulators start and end with this step.
+    """
+
+    image: int
+    row: int
+    rows: int
+    column: int
+    columns: int
+    block: int
+    blocks: int
+    reduce: int
+    reduces: int
+    reduce_group: Span
+    weight_group: Span
+    first: bool
+    last: bool
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What identifies the position part of the box."""
+        return (self.image, self.row, self.column)
+
+
+def steps(shape: ConvolutionShape, tile: ConvolutionTile) -> Iterator[Step]:
+    """All steps. The first box is one block, its reduction in pieces, so that computing starts after few bytes; boxes
+    grow from there and shrink towards the end, so that little is left to store behind the last product."""
+    places = list(
+        itertools.product(range(shape.images), range(0, shape.rows, tile.rows), range(0, shape.columns, tile.columns))
+    )
+    groups = [
+        Span(first, min(tile.weight_blocks, shape.out_blocks - first))
+        for first in range(0, shape.out_blocks, tile.weight_blocks)
+    ]
+    pairs = [(place, group) for group in groups for place in places]
+    if not tile.weights_outer:
+        pairs = [(place, group) for place in places for group in groups]
+    for number, (place, group) in enumerate(pairs):
+        spans = boxes(group, tile.out_blocks, rising=number == 0, falling=number == len(pairs) - 1)
+        for index, span in enumerate(spans):
+            yield from _box_steps(shape, tile, place, group, span, leading=number == index == 0)
+
+
+def boxes(group: Span, most: int, *, rising: bool, falling: bool) -> list[Span]:
+    """The group's blocks in boxes of at most `most`: equal ones, or doubling from one at the start or at the end."""
+    left = group.count
+    head: list[int] = []
+    tail: list[int] = []
+    size = 1
+    while size < most and left > most and (rising or falling):
+        for wanted, sizes in ((rising, head), (falling, tail)):
+            if wanted and left > most:
+                sizes.append(size)
+                left -= size
+        size *= 2
+    if left and left <= most and (rising or falling):
+        head, tail, left = _halves(head, tail, left, rising=rising, falling=falling)
+    count = -(-left // most)
+    middle = [left // count + (index < left % count) for index in range(count)] if count else []
+    sizes = [*head, *middle, *reversed(tail)]
+    starts = itertools.accumulate(sizes, initial=group.first)
+    return [Span(start, size) for start, size in zip(starts, sizes, strict=False)]
+
+
+def _halves(
+    head: list[int], tail: list[int], left: int, *, rising: bool, falling: bool
+) -> tuple[list[int], list[int], int]:
+    """A last box at an end that still begins or ends the layer gives up one block."""
+    if rising and not head and left > 1:
+        head, left = [1], left - 1
+    if falling and not tail and left > 1:
+        tail, left = [1], left - 1
+    return head, tail, left
+
+
+def _box_steps(
+    shape: ConvolutionShape, tile: ConvolutionTile, place: tuple[int, int, int], group: Span, span: Span, *,
+    leading: bool,
+) -> Iterator[Step]:  # fmt: skip
+    image, row, column = place
+    for first in range(0, shape.reduce_blocks, tile.reduce_blocks):
+        whole = Span(first, min(tile.reduce_blocks, shape.reduce_blocks - first))
+        size = whole.count
+        if leading and first == 0 and shape.mode == ConvolutionMode.DENSE:
+            size = -(-size // LEAD)
+        for start in range(whole.first, whole.stop, size):
+            count = min(size, whole.stop - start)
+            yield Step(
+                image, row, min(tile.rows, shape.rows - row), column, min(tile.columns, shape.columns - column),
+                span.first, span.count, start, count, whole, group,
+                start == 0, start + count == shape.reduce_blocks,
+            )  # fmt: skip
