@@ -75,35 +75,22 @@ def steps(shape: ConvolutionShape, tile: ConvolutionTile) -> Iterator[Step]:
 
 
 def boxes(group: Span, most: int, *, rising: bool, falling: bool) -> list[Span]:
-    """The group's blocks in boxes of at most `most`: equal ones, or doubling from one at the start or at the end."""
-    left = group.count
-    head: list[int] = []
-    tail: list[int] = []
-    size = 1
-    while size < most and left > most and (rising or falling):
-        for wanted, sizes in ((rising, head), (falling, tail)):
-            if wanted and left > most:
-                sizes.append(size)
-                left -= size
-        size *= 2
-    if left and left <= most and (rising or falling):
-        head, tail, left = _halves(head, tail, left, rising=rising, falling=falling)
+    """The group's blocks in boxes of at most `most`: equal ones, or growing from one at the start or at the end."""
+    head = _ramp(group.count, most) if rising and group.count > 1 else []
+    tail = _ramp(group.count, most) if falling and group.count > 1 else []
+    left = group.count - sum(head) - sum(tail)
     count = -(-left // most)
-    middle = [left // count + (index < left % count) for index in range(count)] if count else []
+    middle = [left // count + (index < left % count) for index in range(count)]
     sizes = [*head, *middle, *reversed(tail)]
-    starts = itertools.accumulate(sizes, initial=group.first)
-    return [Span(start, size) for start, size in zip(starts, sizes, strict=False)]
+    return [Span(start, size) for start, size in zip(itertools.accumulate(sizes, initial=group.first), sizes)]
 
 
-def _halves(
-    head: list[int], tail: list[int], left: int, *, rising: bool, falling: bool
-) -> tuple[list[int], list[int], int]:
-    """A last box at an end that still begins or ends the layer gives up one block."""
-    if rising and not head and left > 1:
-        head, left = [1], left - 1
-    if falling and not tail and left > 1:
-        tail, left = [1], left - 1
-    return head, tail, left
+def _ramp(count: int, most: int) -> list[int]:
+    """Doubling sizes, at most a quarter of all blocks together."""
+    sizes = [1]
+    while sizes[-1] * 2 < most and sum(sizes) + sizes[-1] * 2 <= count // 4:
+        sizes.append(sizes[-1] * 2)
+    return sizes
 
 
 def _box_steps(

@@ -1,0 +1,106 @@
+"""What a tiled convolution costs: an analytic estimate of cycles from what is loaded how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weft.schedule.areas import Areas
+from weft.schedule.convolution import (
+    ConvolutionMode,
+    ConvolutionShape,
+    ConvolutionTile,
+    box_counts,
+    follows_output,
+    input_bytes,
+    input_extent,
+    weight_bytes,
+)
+from weft.schedule.steps import LEAD
+from weft_sim.isa import INSTRUCTION_BYTES, PARAMETER_VECTORS, TIMING
+from weft_sim.machine import MachineConfig
+
+__all__ = ["estimate"]
+
+STEP_CYCLES = 2
+"""What the MXU loses between two instructions at most."""
+
+
+@dataclass(frozen=True)
+class _Traffic:
+    """How often input and weight pieces are loaded, and the bytes of one of each."""
+
+    input_loads: int
+    weight_loads: int
+    input_piece: int
+    weight_piece: int
+
+
+def estimate(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig) -> float:
+    """Cycles of the busiest unit, what the first loads add before and the last box behind."""
+    lanes, rate = config.lanes, config.dram_bytes_per_cycle
+    places, channels, parts = box_counts(shape, tile)
+    positions = shape.images * shape.rows * shape.columns
+    traffic = _traffic(shape, tile, areas, lanes)
+    boxes = places * channels
+    mxu = _mxu_cycles(shape, tile, lanes, places) + STEP_CYCLES * boxes * parts
+    vpu = positions * shape.out_blocks + (PARAMETER_VECTORS + TIMING["VPU_LATENCY"]) * boxes
+    instructions = boxes * (parts + 2) + 2 * traffic.input_loads + traffic.weight_loads
+    loads = traffic.input_loads * _load_cycles(shape, tile, traffic.input_piece, config)
+    loads += traffic.weight_loads * traffic.weight_piece / rate
+    moved = traffic.input_loads * traffic.input_piece + traffic.weight_loads * traffic.weight_piece
+    moved += positions * shape.out_blocks * lanes + instructions * INSTRUCTION_BYTES
+    dram = max(loads, moved / rate)
+    lead = LEAD if shape.mode == ConvolutionMode.DENSE else 1
+    lead = min(lead, tile.reduce_blocks)
+    weights = traffic.weight_piece / rate
+    inputs = _load_cycles(shape, tile, traffic.input_piece, config)
+    start = inputs / lead + weights / lead / tile.out_blocks
+    first = max(0.0, inputs + weights - mxu / (boxes * parts))
+    tail = tile.rows * tile.columns * (1 + lanes / rate)
+    return max(mxu + start + first, dram + mxu / (boxes * parts * tile.out_blocks), vpu) + tail + 3 * config.dram_latency
+
+
+def _traffic(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, lanes: int) -> _Traffic:
+    places, channels, parts = box_counts(shape, tile)
+    x, weights = input_bytes(shape, tile, lanes), weight_bytes(shape, tile, lanes)
+    room = tile.boundary - areas.x[0], areas.output[0] - tile.boundary
+    groups = -(-shape.out_blocks // tile.weight_blocks)
+    all_inputs, all_weights = places * parts, channels * parts
+    resident = parts == 1 or x * parts <= room[0]
+    if follows_output(shape):
+        input_loads = places * channels
+    elif x * all_inputs <= room[0]:
+        input_loads = all_inputs
+    elif tile.weights_outer:
+        input_loads = all_inputs * (groups if resident else channels)
+    else:
+        input_loads = all_inputs * (1 if resident else channels)
+    together = parts == 1 or weights * parts * -(-tile.weight_blocks // tile.out_blocks) <= room[1]
+    once = weights * all_weights <= room[1] or places == 1 or (tile.weights_outer and together)
+    return _Traffic(input_loads, all_weights * (1 if once else places), x, weights)
+
+
+def _load_cycles(shape: ConvolutionShape, tile: ConvolutionTile, size: int, config: MachineConfig) -> float:
+    """Of one input piece. Short runs cost a burst each, of which only so many are outstanding."""
+    if shape.mode == ConvolutionMode.IM2COL:
+        beats = -(-(shape.run_bytes + config.dram_beat_bytes - 1) // config.dram_beat_bytes)
+        run = max(beats * config.dram_beat_bytes / config.dram_bytes_per_cycle, 1 + shape.run_bytes // config.lanes)
+        return tile.rows * tile.columns * shape.runs_per_position * run
+    cycles = size / config.dram_bytes_per_cycle
+    if shape.skips[1] > 1:
+        cycles = max(cycles, size / config.lanes * (config.dram_latency + 4) / config.outstanding_bursts)
+    return cycles
+
+
+def _mxu_cycles(shape: ConvolutionShape, tile: ConvolutionTile, lanes: int, places: int) -> float:
+    taps = shape.kernel[0] * shape.kernel[1]
+    positions = tile.rows * tile.columns
+    if shape.mode == ConvolutionMode.DEPTHWISE:
+        per_pass = min(shape.kernel[0], 4, lanes // shape.kernel[1])
+        passes = -(-shape.kernel[0] // per_pass)
+        columns = input_extent(tile.columns, shape.kernel[1], shape.strides[1], 1)
+        stream = input_extent(tile.rows, per_pass, shape.strides[0], 1) * columns
+        return places * shape.out_blocks * passes * max(stream, lanes + 4)
+    whole = shape.images * shape.rows * shape.columns
+    each = max(whole, places * (lanes + 4)) if positions > lanes + 4 else places * (lanes + 4)
+    return each * shape.out_blocks * shape.reduce_blocks * taps
