@@ -9,7 +9,14 @@ from weft.codegen.context import Context
 from weft.codegen.convolution_plan import ConvolutionPlan
 from weft.codegen.transfer import Loop, load
 from weft.codegen.window import Window, clip_window, load_window
-from weft.schedule.convolution import ConvolutionMode, follows_output
+from weft.schedule.convolution import (
+    ConvolutionMode,
+    all_input_pieces,
+    all_weight_pieces,
+    follows_output,
+    input_bytes,
+    weight_bytes,
+)
 from weft.schedule.steps import Span, Step
 from weft_runtime.executable import REGISTER_CONSTANTS
 from weft_sim.isa import PARAMETER_VECTORS, Instruction
@@ -34,6 +41,10 @@ class Pieces:
         self._output.cover(areas.output[0], areas.output[0] + 2 * areas.output_bytes)
         self._parameters.cover(areas.parameters[0], areas.parameters[0] + 2 * areas.parameter_bytes)
         self._accumulators.cover(0, 2 * areas.accumulator_rows)
+        shape, tile, lanes = plan.shape, plan.tile, config.lanes
+        self._input_unit = piece_unit(input_bytes(shape, tile, lanes), all_input_pieces(shape, tile), self._x.size)
+        group = weight_bytes(shape, tile, lanes) // tile.out_blocks * tile.weight_blocks
+        self._weight_unit = piece_unit(group, all_weight_pieces(shape, tile), self._weights.size)
         self._accumulator_unit = min(config.accumulator_bank_rows, areas.accumulator_rows)
 
     def accumulators(self, step: Step) -> int:
@@ -66,7 +77,7 @@ class Pieces:
         key = ("weights", group, reduces)
         place = self._weights.find(key)
         if place is None:
-            place = self._weights.take(key, size)
+            place = self._weights.take(key, size, self._weight_unit)
             self._loaded[key] = set()
         start = place + self._weight_bytes(group.first, step.block - group.first, reduces.count)
         loads: list[Instruction] = []
@@ -114,7 +125,7 @@ class Pieces:
         key = ("x", step.place, group)
         place = self._x.find(key)
         if place is None:
-            place = self._x.take(key, self._input_bytes(step))
+            place = self._x.take(key, self._input_bytes(step), self._input_unit)
             self._loaded[key] = set()
         part = (step.reduce, 0)
         if part in self._loaded[key] or (0, 1) in self._loaded[key]:
@@ -152,6 +163,12 @@ class Pieces:
         size = (self.plan.x.rows, self.plan.x.columns)[axis]
         kernel, stride, dilation = shape.kernel[axis], shape.strides[axis], shape.dilations[axis]
         return clip_window(first, outputs, kernel, stride, dilation, self.plan.pads[axis], size)
+
+
+def piece_unit(size: int, pieces: int, room: int) -> int:
+    """Where pieces may begin: anywhere if all fit, else at multiples of the largest, so that as many as possible are
+    there at a time whatever the order of smaller ones."""
+    return 1 if size * pieces <= room else size
 
 
 def gather_windows(plan: ConvolutionPlan, step: Step, place: int, lanes: int) -> list[Instruction]:

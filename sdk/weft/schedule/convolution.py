@@ -9,6 +9,8 @@ __all__ = [
     "ConvolutionMode",
     "ConvolutionShape",
     "ConvolutionTile",
+    "all_input_pieces",
+    "all_weight_pieces",
     "box_counts",
     "cuts",
     "follows_output",
@@ -110,3 +112,14 @@ def box_counts(shape: ConvolutionShape, tile: ConvolutionTile) -> tuple[int, int
     """Positions, channels and parts of the reduction: how many pieces of each."""
     places = shape.images * -(-shape.rows // tile.rows) * -(-shape.columns // tile.columns)
     return places, -(-shape.out_blocks // tile.out_blocks), -(-shape.reduce_blocks // tile.reduce_blocks)
+
+
+def all_input_pieces(shape: ConvolutionShape, tile: ConvolutionTile) -> int:
+    """How many different input pieces there are."""
+    places, channels, parts = box_counts(shape, tile)
+    return places * parts * (channels if follows_output(shape) else 1)
+
+
+def all_weight_pieces(shape: ConvolutionShape, tile: ConvolutionTile) -> int:
+    """How many different weight pieces there are."""
+    return -(-shape.out_blocks // tile.weight_blocks) * box_counts(shape, tile)[2]

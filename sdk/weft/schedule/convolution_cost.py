@@ -21,6 +21,7 @@ from weft_sim.machine import MachineConfig
 
 __all__ = ["estimate"]
 
+SHARPNESS = 12
 STEP_CYCLES = 2
 """What the MXU loses between two instructions at most."""
 
@@ -57,7 +58,15 @@ def estimate(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, confi
     start = inputs / lead + weights / lead / tile.out_blocks
     first = max(0.0, inputs + weights - mxu / (boxes * parts))
     tail = tile.rows * tile.columns * (1 + lanes / rate)
-    return max(mxu + start + first, dram + mxu / (boxes * parts * tile.out_blocks), vpu) + tail + 3 * config.dram_latency
+    dram += mxu / (boxes * parts * tile.out_blocks)
+    overlapped = max(_together(mxu, dram), mxu + start + first, vpu)
+    return overlapped + tail + 3 * config.dram_latency
+
+
+def _together(mxu: float, dram: float) -> float:
+    """What both take side by side: a little more than the longer, the more so the more equal they are."""
+    longer = max(mxu, dram)
+    return float(longer * (1 + (min(mxu, dram) / longer) ** SHARPNESS) ** (1 / SHARPNESS))
 
 
 def _traffic(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, lanes: int) -> _Traffic:

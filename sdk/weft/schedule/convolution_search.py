@@ -11,9 +11,9 @@ from weft.schedule.convolution import (
     ConvolutionMode,
     ConvolutionShape,
     ConvolutionTile,
+    all_input_pieces,
     box_counts,
     cuts,
-    follows_output,
     input_bytes,
     input_extent,
     weight_bytes,
@@ -96,8 +96,8 @@ def _fits(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: 
     columns = input_extent(tile.columns, shape.kernel[1], shape.strides[1], shape.dilations[1])
     if shape.mode == ConvolutionMode.DEPTHWISE and shape.kernel[0] > 1 and columns > config.line_depth:
         return False
-    places, channels, parts = box_counts(shape, tile)
-    inputs = places * parts * (channels if follows_output(shape) else 1)
+    _, channels, parts = box_counts(shape, tile)
+    inputs = all_input_pieces(shape, tile)
     room = tile.boundary - areas.x[0], areas.output[0] - tile.boundary
     if input_bytes(shape, tile, lanes) * min(2, inputs) > room[0]:
         return False

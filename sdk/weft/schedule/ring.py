@@ -23,6 +23,11 @@ class Ring:
         if not start <= self._position < end:
             self._position = start
 
+    @property
+    def size(self) -> int:
+        """Of the area."""
+        return self._area[1] - self._area[0]
+
     def find(self, key: Hashable) -> int | None:
         """The address of the piece with that key, if it is still there."""
         return next((start for start, _, other in self._pieces if other == key), None)
