@@ -147,33 +147,27 @@ class _Interleaver:
 
     def _place_loads(self, index: int, tile: _Tile) -> None:
         """The tile's loads, and as many of later tiles as LOAD's queue holds and as wait for nothing that is not at
-        work yet; constants of later tiles also in front of loads that must wait for a store."""
+        work yet. Loads that must wait for a store let the next tile's constants pass."""
         self._place(tile.constants)
         behind = self._tile(index - 1)
         recent = None if behind is None else behind.products
-        room = self.config.queue_depth - sum(len(stage.instructions) for stage in (tile.loads,) if stage.open)
-        if self._blocked(tile.loads, None):
-            room = self._hoist(index + 1, room, recent, constants_only=True)
+        following = self._tile(index + 1)
+        if following is not None and following.constants.open and self._blocked(tile.loads, None):
+            if not self._blocked(following.constants, recent):
+                self._emit(following.constants)
         self._place(tile.loads)
-        self._hoist(index + 1, room, recent, constants_only=False)
+        self._hoist(index + 1, recent)
 
-    def _hoist(self, index: int, room: int, recent: _Stage | None, *, constants_only: bool) -> int:
-        waiting = constants_only
-        while (tile := self._tile(index)) is not None and room > 0:
+    def _hoist(self, index: int, recent: _Stage | None) -> None:
+        room = self.config.queue_depth
+        while (tile := self._tile(index)) is not None:
             for stage in (tile.constants, tile.loads):
-                size = len(stage.instructions)
-                if not stage.open or (waiting and stage is tile.loads):
-                    room -= 0 if stage.open else size
-                    continue
-                if size > room or self._blocked(stage, recent):
-                    if stage is tile.constants:
-                        return room
-                    waiting = True
-                    continue
-                self._emit(stage)
-                room -= size
+                room -= len(stage.instructions)
+                if stage.open:
+                    if room < 0 or self._blocked(stage, recent):
+                        return
+                    self._emit(stage)
             index += 1
-        return room
 
     def _blocked(self, stage: _Stage, recent: _Stage | None) -> bool:
         """Whether a stage that is still open, or the one placed last, must come before this one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from weft.schedule.areas import Areas
@@ -11,17 +12,19 @@ from weft.schedule.convolution import (
     ConvolutionTile,
     box_counts,
     follows_output,
+    input_blocks,
     input_bytes,
     input_extent,
     weight_bytes,
 )
-from weft.schedule.steps import LEAD
+from weft.schedule.steps import Step, steps
 from weft_sim.isa import INSTRUCTION_BYTES, PARAMETER_VECTORS, TIMING
 from weft_sim.machine import MachineConfig
 
-__all__ = ["estimate"]
+__all__ = ["estimate", "ramp"]
 
 SHARPNESS = 12
+RAMP_STEPS = 16
 STEP_CYCLES = 2
 """What the MXU loses between two instructions at most."""
 
@@ -36,8 +39,10 @@ class _Traffic:
     weight_piece: int
 
 
-def estimate(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig) -> float:
-    """Cycles of the busiest unit, what the first loads add before and the last box behind."""
+def estimate(
+    shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig, waiting: float = 0.0
+) -> float:
+    """Cycles of the busiest unit, and what the last box adds behind. `waiting`: what `ramp` says, if known."""
     lanes, rate = config.lanes, config.dram_bytes_per_cycle
     places, channels, parts = box_counts(shape, tile)
     positions = shape.images * shape.rows * shape.columns
@@ -51,16 +56,35 @@ def estimate(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, confi
     moved = traffic.input_loads * traffic.input_piece + traffic.weight_loads * traffic.weight_piece
     moved += positions * shape.out_blocks * lanes + instructions * INSTRUCTION_BYTES
     dram = max(loads, moved / rate)
-    lead = LEAD if shape.mode == ConvolutionMode.DENSE else 1
-    lead = min(lead, tile.reduce_blocks)
-    weights = traffic.weight_piece / rate
-    inputs = _load_cycles(shape, tile, traffic.input_piece, config)
-    start = inputs / lead + weights / lead / tile.out_blocks
-    first = max(0.0, inputs + weights - mxu / (boxes * parts))
-    tail = tile.rows * tile.columns * (1 + lanes / rate)
+    last = 1 if shape.out_blocks > 1 else tile.out_blocks
+    tail = tile.rows * tile.columns * last * (1 + lanes / rate)
     dram += mxu / (boxes * parts * tile.out_blocks)
-    overlapped = max(_together(mxu, dram), mxu + start + first, vpu)
-    return overlapped + tail + 3 * config.dram_latency
+    return max(_together(mxu + waiting, dram), vpu) + tail + 3 * config.dram_latency
+
+
+def ramp(shape: ConvolutionShape, tile: ConvolutionTile, config: MachineConfig) -> float:
+    """Cycles in which the MXU waits for the loads of the first boxes, from a walk over the first steps."""
+    lanes, rate = config.lanes, config.dram_bytes_per_cycle
+    inputs = _load_cycles(shape, tile, input_bytes(shape, tile, lanes), config) / input_blocks(shape, tile)
+    weights = weight_bytes(shape, tile, lanes) / rate / tile.out_blocks / tile.reduce_blocks
+    loaded: set[tuple[int, ...]] = set()
+    ready = ended = lost = 0.0
+    for step in itertools.islice(steps(shape, tile), RAMP_STEPS):
+        for key, cycles in (
+            ((*step.place, step.reduce), inputs * step.reduces),
+            ((step.block, step.reduce), weights * step.reduces * step.blocks),
+        ):
+            if key not in loaded:
+                loaded.add(key)
+                ready += cycles
+        lost += max(0.0, ready - ended)
+        ended = max(ready, ended) + _step_cycles(shape, step, lanes)
+    return lost
+
+
+def _step_cycles(shape: ConvolutionShape, step: Step, lanes: int) -> float:
+    taps = 1 if shape.mode == ConvolutionMode.DEPTHWISE else shape.kernel[0] * shape.kernel[1]
+    return step.blocks * step.reduces * taps * max(step.rows * step.columns, lanes + 4)
 
 
 def _together(mxu: float, dram: float) -> float:
@@ -75,7 +99,7 @@ def _traffic(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, lanes
     room = tile.boundary - areas.x[0], areas.output[0] - tile.boundary
     groups = -(-shape.out_blocks // tile.weight_blocks)
     all_inputs, all_weights = places * parts, channels * parts
-    resident = parts == 1 or x * parts <= room[0]
+    resident = parts == 1 or x * (parts + 1) <= room[0]  # one more, for the next position's first
     if follows_output(shape):
         input_loads = places * channels
     elif x * all_inputs <= room[0]:
@@ -84,7 +108,8 @@ def _traffic(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, lanes
         input_loads = all_inputs * (groups if resident else channels)
     else:
         input_loads = all_inputs * (1 if resident else channels)
-    together = parts == 1 or weights * parts * -(-tile.weight_blocks // tile.out_blocks) <= room[1]
+    group = weights * -(-tile.weight_blocks // tile.out_blocks)
+    together = parts == 1 or group * (parts + 1) <= room[1]
     once = weights * all_weights <= room[1] or places == 1 or (tile.weights_outer and together)
     return _Traffic(input_loads, all_weights * (1 if once else places), x, weights)
 

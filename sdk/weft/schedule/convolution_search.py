@@ -18,10 +18,13 @@ from weft.schedule.convolution import (
     input_extent,
     weight_bytes,
 )
-from weft.schedule.convolution_cost import estimate
+from weft.schedule.convolution_cost import estimate, ramp
 from weft_sim.machine import MachineConfig
 
-__all__ = ["best_tile", "convolution_tiles"]
+__all__ = ["best_tile"]
+
+LOOKED_AT = 48
+"""So many tiles, the best without it, are compared with their ramp."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -31,8 +34,16 @@ def best_tile(shape: ConvolutionShape, config: MachineConfig) -> tuple[Convoluti
     found = [(estimate(shape, tile, areas, config), tile) for tile in _space(shape, areas, config)]
     if not found:
         return None
-    cost, tile = min(found, key=lambda item: (item[0], -item[1].out_blocks, -item[1].rows))
+    found.sort(key=_order)
+    best = [tile for _, tile in found[:LOOKED_AT]]
+    exact = [(estimate(shape, tile, areas, config, ramp(shape, tile, config)), tile) for tile in best]
+    cost, tile = min(exact, key=_order)
     return tile, cost
+
+
+def _order(found: tuple[float, ConvolutionTile]) -> tuple[float, int, int]:
+    cost, tile = found
+    return cost, -tile.out_blocks, -tile.rows
 
 
 def boundaries(areas: Areas, config: MachineConfig) -> list[int]:
