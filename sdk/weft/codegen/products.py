@@ -48,7 +48,9 @@ def _dense(
     kernel_rows, kernel_columns = plan.shape.kernel
     taps = kernel_rows * kernel_columns
     x += (step.reduce - step.reduce_group.first) * strides.block if plan.shape.mode == ConvolutionMode.DENSE else 0
-    between = step.reduce_group.count * taps * lanes if plan.shape.mode == ConvolutionMode.DENSE else reduces * taps * lanes
+    between = (
+        step.reduce_group.count * taps * lanes if plan.shape.mode == ConvolutionMode.DENSE else reduces * taps * lanes
+    )
     return Matmul(
         **_operands(plan), input=x, weight=weights, accumulator=accumulator,
         input_lanes=lanes, weight_rows=lanes, accumulate=int(not step.first), reduce_mask=0b1110,
