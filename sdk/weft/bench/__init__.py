@@ -51,12 +51,19 @@ def _accuracy(
     return run(models, inputs, examples)
 
 
+def _vta(target: str = "vta-16", bandwidths: str = "8,3.3", layers: str = "all") -> dict[str, Any]:
+    from weft.bench.vta import run
+
+    return run(target, bandwidths, layers)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
         Benchmark("simulator", "speed of the simulator, and of the RTL, on the convolutions of ResNet-18", _simulator),
         Benchmark("accuracy", "float models against Weft's quantizer and ONNX Runtime's, on labelled data", _accuracy),
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
+        Benchmark("vta", "the convolutions of VTA's published log, each alone: cycles, use of peak, bytes", _vta),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }

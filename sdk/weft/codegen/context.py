@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from weft.codegen.storage import Storage
 from weft.schedule.areas import Areas
+from weft.schedule.ring import Ring
 from weft_sim.isa import TABLE_SLOTS
 from weft_sim.machine import MachineConfig
 
@@ -44,11 +45,16 @@ class Context:
     storage: dict[str, Storage] = field(default_factory=dict)
     raw_inputs: dict[str, Storage] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
+    rings: dict[str, Ring] = field(default_factory=dict)
 
     @property
     def lanes(self) -> int:
         """Bytes of a vector."""
         return self.config.lanes
+
+    def ring(self, kind: str) -> Ring:
+        """The ring of that kind, which goes on where the operator before has stopped."""
+        return self.rings.setdefault(kind, Ring())
 
     def next_slot(self, kind: str) -> int:
         """The slot (an address) of that kind that was not used last."""

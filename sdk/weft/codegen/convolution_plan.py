@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,17 +19,10 @@ from weft.codegen.packing import (
 from weft.codegen.storage import Geometry, Storage, geometry
 from weft.codegen.window import InputStrides
 from weft.ir.operators import Convolution
-from weft.schedule.convolution import (
-    ConvolutionMode,
-    ConvolutionShape,
-    ConvolutionTile,
-    best_tile,
-    input_extent,
-)
+from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile, input_extent
+from weft.schedule.convolution_search import best_tile
+from weft.schedule.steps import Step
 from weft_sim.machine import MachineConfig
-
-if TYPE_CHECKING:
-    from weft.codegen.convolution import Tile
 
 __all__ = ["ConvolutionPlan", "choose_tile", "gathers_windows", "plan_convolution", "with_view"]
 
@@ -58,29 +50,29 @@ class ConvolutionPlan:
         """Padding above and to the left."""
         return (self.operator.pads[0], self.operator.pads[1])
 
-    @property
-    def input_follows_output(self) -> bool:
-        """Whether different output blocks read different input blocks."""
-        return self.shape.mode in (ConvolutionMode.GROUPED, ConvolutionMode.DEPTHWISE)
-
-    def input_range(self, tile: Tile) -> range:
-        """Input channel blocks that the tile reads."""
+    def input_group(self, step: Step) -> range:
+        """Input channel blocks that lie together in the step's input piece."""
         match self.shape.mode:
             case ConvolutionMode.DEPTHWISE:
-                return range(tile.block, tile.block + tile.blocks)
+                return range(step.block, step.block + step.blocks)
             case ConvolutionMode.GROUPED:
-                return range(self.needed[tile.block].start, self.needed[tile.block + tile.blocks - 1].stop)
+                return range(self.needed[step.block].start, self.needed[step.block + step.blocks - 1].stop)
             case _:
-                return range(tile.reduce, tile.reduce + tile.reduces)
+                return range(step.reduce_group.first, step.reduce_group.stop)
 
-    def input_strides(self, tile: Tile) -> InputStrides:
-        """Layout of the tile's input in the scratchpad: as in DRAM, channel blocks outermost or innermost."""
+    def input_extents(self, step: Step) -> tuple[int, int]:
+        """Rows and columns of the step's input piece, borders included."""
+        shape = self.shape
+        rows = input_extent(step.rows, shape.kernel[0], shape.strides[0], shape.dilations[0])
+        return rows, input_extent(step.columns, shape.kernel[1], shape.strides[1], shape.dilations[1])
+
+    def input_strides(self, step: Step) -> InputStrides:
+        """Layout of the step's input piece in the scratchpad: as in DRAM, channel blocks outermost or innermost."""
         if self.shape.mode == ConvolutionMode.IM2COL:
             vectors = self.shape.reduce_blocks
-            return InputStrides(1, tile.columns * vectors, vectors)
-        rows = input_extent(tile.rows, self.shape.kernel[0], self.shape.strides[0], self.shape.dilations[0])
-        columns = input_extent(tile.columns, self.shape.kernel[1], self.shape.strides[1], self.shape.dilations[1])
-        blocks = len(self.input_range(tile))
+            return InputStrides(1, step.columns * vectors, vectors)
+        rows, columns = self.input_extents(step)
+        blocks = len(self.input_group(step))
         if self.x.blocks_innermost:
             return InputStrides(1, columns * blocks, blocks)
         return InputStrides(rows * columns, columns, 1)
@@ -197,17 +189,21 @@ def _block_shape(
     }[mode]
     if _folds(operator, view):
         n, rows = 1, n
+    skips = _skips(operator) if mode == ConvolutionMode.DENSE else (1, 1)
+    strides = (operator.strides[0] // skips[0], operator.strides[1] // skips[1])
     return ConvolutionShape(
-        mode,
-        n,
-        rows,
-        columns,
-        -(-outputs // lanes),
-        reduce_blocks,
-        kernel,
-        operator.strides,
-        operator.dilations,
+        mode, n, rows, columns, -(-outputs // lanes), reduce_blocks, kernel, strides, operator.dilations, skips
     )
+
+
+def _skips(operator: Convolution) -> tuple[int, int]:
+    """Strides along the axes on which the kernel is 1 and nothing is padded: the rows or columns between are not read."""
+    kernel, pads = operator.weights.shape[2:], operator.pads
+    rows, columns = (
+        stride if kernel[axis] == 1 and pads[axis] == pads[axis + 2] == 0 else 1
+        for axis, stride in enumerate(operator.strides)
+    )
+    return rows, columns
 
 
 def _gathered_shape(operator: Convolution, config: MachineConfig) -> ConvolutionShape:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from weft.codegen.context import Context
 from weft.codegen.convolution_plan import ConvolutionPlan
 from weft.codegen.transfer import Loop, store
 from weft.ir.operators import Tensor
+from weft.schedule.steps import Step
 from weft_sim.isa import PARAMETER_VECTORS, Destination, Instruction, Source, Vector
-
-if TYPE_CHECKING:
-    from weft.codegen.convolution import Tile
 
 __all__ = ["destination", "output_clamp", "requantize_tile", "source", "store_tile"]
 
@@ -35,17 +31,17 @@ def output_clamp(tensor: Tensor, low: int, high: int) -> dict[str, float | int]:
     }  # fmt: skip
 
 
-def _output_strides(plan: ConvolutionPlan, tile: Tile) -> tuple[int, int]:
+def _output_strides(plan: ConvolutionPlan, step: Step) -> tuple[int, int]:
     """Vectors between channel blocks and between positions of the output tile."""
-    return (1, tile.blocks) if plan.y.blocks_innermost else (tile.rows * tile.columns, 1)
+    return (1, step.blocks) if plan.y.blocks_innermost else (step.rows * step.columns, 1)
 
 
 def requantize_tile(
-    plan: ConvolutionPlan, tile: Tile, accumulator: int, output: int, parameters: int, context: Context
+    plan: ConvolutionPlan, step: Step, accumulator: int, output: int, parameters: int, context: Context
 ) -> list[Instruction]:
     """y = clamp(rint(float32(acc + bias) · multiplier[channel]) + zero point)."""
-    positions = tile.rows * tile.columns
-    block, position = _output_strides(plan, tile)
+    positions = step.rows * step.columns
+    block, position = _output_strides(plan, step)
     operator = plan.operator
     return [
         Vector(
@@ -53,20 +49,20 @@ def requantize_tile(
             a_source=Source.ACCUMULATOR_S32, b_source=Source.IMMEDIATE, parameters=1,
             parameter=parameters // context.lanes, parameter_stride=PARAMETER_VECTORS,
             a=accumulator, d=output // context.lanes,
-            count_0=tile.blocks, a_stride_0=positions, d_stride_0=block,
+            count_0=step.blocks, a_stride_0=positions, d_stride_0=block,
             count_4=positions, a_stride_4=1, d_stride_4=position,
         )
     ]  # fmt: skip
 
 
-def store_tile(plan: ConvolutionPlan, tile: Tile, output: int, context: Context) -> list[Instruction]:
+def store_tile(plan: ConvolutionPlan, step: Step, output: int, context: Context) -> list[Instruction]:
     """The output tile to DRAM."""
     lanes, y = context.lanes, plan.y
-    block, position = _output_strides(plan, tile)
-    offset = plan.y_storage.offset + tile.image * y.image_stride + tile.block * y.block_stride
-    offset += tile.row * y.row_stride + tile.column * y.column_stride
-    blocks = Loop(tile.blocks, y.block_stride, block * lanes)
-    rows = Loop(tile.rows, y.row_stride, tile.columns * position * lanes)
-    columns = Loop(tile.columns, y.column_stride, position * lanes)
+    block, position = _output_strides(plan, step)
+    offset = plan.y_storage.offset + step.image * y.image_stride + step.block * y.block_stride
+    offset += step.row * y.row_stride + step.column * y.column_stride
+    blocks = Loop(step.blocks, y.block_stride, block * lanes)
+    rows = Loop(step.rows, y.row_stride, step.columns * position * lanes)
+    columns = Loop(step.columns, y.column_stride, position * lanes)
     loops = [rows, columns, blocks] if plan.y.blocks_innermost else [blocks, rows, columns]
     return store(plan.y_storage.register, offset, output, lanes, loops)

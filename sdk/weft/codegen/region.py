@@ -70,12 +70,11 @@ def lower_region(operators: Sequence[Operator], outputs: set[str], config: Machi
     storage = _RegionStorage(operators, outputs, config)
     context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
     iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
-    for iteration in iterations:
-        iteration.reads = tuple(storage.root(name) for name in iteration.reads)
-    order = [*interleave(iterations), (Halt(), "")]
+    registers = storage.registers(len(context.constants.data))
+    order = [*interleave(iterations, config, registers), (Halt(), "")]
     plain = [instruction for instruction, _ in order]
     return LoweredRegion(
-        tuple(synchronize(config, plain, storage.registers(len(context.constants.data)))),
+        tuple(synchronize(config, plain, registers)),
         tuple(source for _, source in order),
         bytes(context.constants.data),
         storage.workspace_bytes,
