@@ -57,6 +57,7 @@ PATTERNS: dict[str, Pattern] = {
     "Softmax": softmax.match,
     "LogSoftmax": softmax.match,
     "MaxPool": pooling.match_max,
+    "GlobalMaxPool": pooling.match_global_max,
     "AveragePool": pooling.match_average,
     "GlobalAveragePool": pooling.match_global_average,
     "Reshape": view.match,
