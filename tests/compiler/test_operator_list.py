@@ -97,6 +97,11 @@ def normalized_image(q: Qdq, x: str) -> str:
     return q.node("InstanceNormalization", [x, *rows])
 
 
+def squeezed(q: Qdq, x: str) -> str:
+    narrow = q.node("Squeeze", [x, q.constant(np.asarray([2]))])
+    return q.node("Unsqueeze", [narrow, q.constant(np.asarray([3]))])
+
+
 def shuffled(q: Qdq, x: str) -> str:
     apart = q.node("Reshape", [x, q.constant(np.asarray([1, 2, 3, 9, 8]))])
     turned = q.node("Transpose", [apart], perm=[0, 2, 1, 3, 4])
@@ -158,7 +163,7 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "Resize, nearest": (IMAGE, resized("nearest", "asymmetric")),
     "Resize, linear": (IMAGE, resized("linear", "half_pixel")),
     "DepthToSpace": ((1, 8, 5, 4), single("DepthToSpace", blocksize=2)),
-    "SpaceToDepth": (IMAGE[:2] + (8, 8), single("SpaceToDepth", blocksize=2)),
+    "SpaceToDepth": ((1, 6, 8, 8), single("SpaceToDepth", blocksize=2)),
     "Concat": (IMAGE, binary_concat),
     "Slice": (IMAGE, single("Slice", np.asarray([1, 2]), np.asarray([6, 8]), np.asarray([1, 3]), np.asarray([2, 1]))),
     "Split": (IMAGE, half),
@@ -167,10 +172,7 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "Gather": (IMAGE, single("Gather", np.asarray([3, 0, 5]), axis=1)),
     "Expand": ((1, 6, 1, 1), single("Expand", np.asarray(IMAGE))),
     "Tile": (IMAGE, single("Tile", np.asarray([1, 1, 2, 1]))),
-    "Squeeze and Unsqueeze": (
-        (1, 6, 1, 8),
-        lambda q, x: q.node("Unsqueeze", [q.node("Squeeze", [x, q.constant(np.asarray([2]))]), q.constant(np.asarray([3]))]),
-    ),
+    "Squeeze and Unsqueeze": ((1, 6, 1, 8), squeezed),
     "channel shuffle": (IMAGE, shuffled),
 }  # fmt: skip
 
@@ -202,3 +204,49 @@ def test_operators_run_on_the_accelerator(group: int, opset: int) -> None:
     answer = weft.verify(model, host=SLOW_HOST)
     assert answer.unexplained == 0
     assert answer.mismatches == 0 or answer.inexact
+
+
+class Floats(Qdq):
+    """The same operators on float32 tensors."""
+
+    def input(self, shape: tuple[int, ...], dtype: str) -> str:
+        name = f"x{len(self.inputs)}"
+        self.inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+        self.shapes[name] = (shape, dtype)
+        return name
+
+    def dequantize(self, name: str, scale: float, zero: int, dtype: str) -> str:
+        return name
+
+    def weights(
+        self, shape: tuple[int, ...], dtype: str, zero: int, *, per_channel: bool
+    ) -> tuple[str, np.ndarray[Any, Any]]:
+        values = self.random.normal(0, 0.3, shape).astype(np.float32)
+        return self.constant(values), np.ones(1, np.float32)
+
+    def bias(self, x_scale: float, scales: np.ndarray[Any, Any], channels: int, spread: float) -> str:
+        return self.constant(self.random.normal(0, 0.5, channels).astype(np.float32))
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_float_operators_are_quantized(group: int) -> None:
+    q = Floats(5)
+    for name in list(CASES)[group::GROUPS]:
+        shape, build = CASES[name]
+        place = len(q.nodes)
+        result = q.node("Tanh", [build(q, q.node("Sigmoid", [q.input(shape, "float32")]))])
+        q.outputs.append(helper.make_tensor_value_info(result, onnx.TensorProto.FLOAT, None))
+        for node in q.nodes[place:]:
+            node.name = f"{name}: {node.name}"
+    graph = helper.make_graph(q.nodes, "test", q.inputs, q.outputs, q.initializers)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model = Model(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
+    samples = {
+        name: np.stack([q.random.standard_normal(shape).astype(np.float32) for _ in range(2)]).reshape(-1, *shape[1:])
+        for name, (shape, _) in q.shapes.items()
+    }
+    executable = compile_model(weft.quantize(model, samples), host=SLOW_HOST)
+    borders = ("QuantizeLinear", "DequantizeLinear")
+    hosts = [node for node in executable.nodes if node.device == "host" and node.op not in borders]
+    assert [f"{node.name}: {node.reason}" for node in hosts] == []
+    assert len(executable.regions) == 1

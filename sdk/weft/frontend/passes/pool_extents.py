@@ -1,4 +1,4 @@
-"""Extents of poolings with ceil_mode, which ONNX's inference gives one too many where a window starts in the padding."""
+"""Extents of poolings with ceil_mode: ONNX's inference gives one too many where a window starts in the padding."""
 
 from __future__ import annotations
 
