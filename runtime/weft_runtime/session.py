@@ -65,7 +65,7 @@ class Session:
         device: str | DeviceFactory = "sim",
         options: RunOptions = RunOptions(),
         devices: int = 1,
-        queue: int = 64,
+        queue: int = 16,
     ) -> None:
         if devices < 1 or queue < 1:
             raise SessionError(f"a session needs at least 1 device and a queue of 1, not {devices} and {queue}")

@@ -57,15 +57,16 @@ class SharedDevices:
         self._open = open_device
         self._count = count
         self._guard = threading.Lock()
-        self._turnstiles: dict[str, list[Turnstile]] = {}
-        self._opened: dict[str, int] = {}
+        self._turnstiles: dict[tuple[str, str], list[Turnstile]] = {}
+        self._opened: dict[tuple[str, str], int] = {}
 
     def __call__(self, processor: Processor, dram_bytes: int, options: RunOptions) -> Device:
         """Opens memory on the next device; what a session calls."""
         with self._guard:
-            stiles = self._turnstiles.setdefault(processor.identity, [Turnstile() for _ in range(self._count)])
-            number = self._opened.get(processor.identity, 0)
-            self._opened[processor.identity] = number + 1
+            key = (processor.name, processor.identity)
+            stiles = self._turnstiles.setdefault(key, [Turnstile() for _ in range(self._count)])
+            number = self._opened.get(key, 0)
+            self._opened[key] = number + 1
         return _Shared(self._open(processor, dram_bytes, options), stiles[number % self._count])
 
 
