@@ -58,6 +58,7 @@ class Pipeline:
             threading.Thread(target=self._work, args=(part,), name=f"weft-{part.kind}-{part.device}", daemon=True)
             for part in self._dispatcher.parts
         ]
+        self._alive = len(self._workers)
         self._herald = threading.Thread(target=self._announce, name="weft-answers", daemon=True)
         for thread in (*self._workers, self._herald):
             thread.start()
@@ -86,26 +87,33 @@ class Pipeline:
     def cancel(self) -> int:
         """Cancels what has not begun, and says how many submissions that were."""
         with self._changed:
-            waiting = {id(call): call for call, _ in self._inside.values() if not call.begun}
+            waiting = {
+                id(call): call for call, _ in self._inside.values() if not call.begun and not call.future.cancelled()
+            }
             return sum(call.future.cancel() for call in waiting.values())
 
-    def close(self) -> None:
-        """Takes no more, finishes what is inside, and ends the threads. Closing twice is allowed; from a future's own
-        callback it does not wait."""
+    def abandon(self) -> None:
+        """Takes no more and finishes what is inside, without waiting for that; then threads and devices end."""
         with self._changed:
-            first = not self._closing
             self._closing = True
             self._changed.notify_all()
-        for worker in self._workers:
-            if worker is not threading.current_thread():
-                worker.join()
-        if first:
-            self._ended.put(None)
+
+    def close(self) -> None:
+        """Takes no more, finishes what is inside, and ends threads and devices. Closing twice is allowed; from a
+        future's own callback it does not wait."""
+        self.abandon()
         if self._herald is not threading.current_thread():
-            self._herald.join()
-            self.placed.close()
+            for thread in (*self._workers, self._herald):
+                thread.join()
 
     def _work(self, part: Part) -> None:
+        self._work_until_closed(part)
+        with self._changed:
+            self._alive -= 1
+            if not self._alive:
+                self._ended.put(None)
+
+    def _work_until_closed(self, part: Part) -> None:
         while True:
             with self._changed:
                 assignment = self._next(part)
@@ -172,7 +180,7 @@ class Pipeline:
             self._ended.put((call, error))
 
     def _announce(self) -> None:
-        """Gives answers in a thread of its own: what a callback does must not hold up the workers."""
+        """Gives answers in a thread of its own: what a callback does must not hold up the workers. Ends as the last."""
         while (item := self._ended.get()) is not None:
             call, error = item
             if error is not None:
@@ -185,6 +193,7 @@ class Pipeline:
                 call.future.set_result(outputs)
             except BaseException as problem:
                 self._answer(call, problem)
+        self.placed.close()
 
     def _answer(self, call: _Call, error: BaseException) -> None:
         if not call.begun and not call.future.set_running_or_notify_cancel():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from types import TracebackType
@@ -79,6 +80,7 @@ class Session:
         self._current: PlacedExecutable | None = None
         self._lock = threading.RLock()
         self._running = self._closed = False
+        weakref.finalize(self, _abandon, self._pipelines)  # for sessions that nobody closes
         if self._source.variants:
             self._place(self._source.variants[0])
 
@@ -150,8 +152,9 @@ class Session:
         readable. To end sooner, call `cancel` first."""
         with self._lock:
             self._closed = True
-            pipelines, self._pipelines = list(self._pipelines.values()), {}
-            placed, self._placed = list(self._placed.values()), {}
+            pipelines, placed = list(self._pipelines.values()), list(self._placed.values())
+            self._pipelines.clear()
+            self._placed.clear()
         for pipeline in pipelines:
             pipeline.close()
         for each in placed:
@@ -217,13 +220,10 @@ class Session:
                 if not isinstance(self._device, SharedDevices):  # variants take turns on the same devices
                     self._device = SharedDevices(self._factory(executable), self._devices_each)
                 opened = PlacedExecutable(executable, self._device, self._options, self._devices_each, BUFFERS)
-                pipeline = Pipeline(opened, self._devices_each, self._queue, self._record)
+                pipeline = Pipeline(opened, self._devices_each, self._queue, _recorder(self))
             self._pipelines[executable.extents] = pipeline
             self._current = pipeline.placed
             return pipeline, unused
-
-    def _record(self, profile: Profile) -> None:
-        self._profile = profile
 
     def _factory(self, executable: Executable) -> DeviceFactory:
         device = self._device
@@ -238,6 +238,23 @@ class Session:
             placed = PlacedExecutable(executable, self._factory(executable), self._options)
         self._placed[executable.extents] = self._current = placed
         return placed
+
+
+def _recorder(session: Session) -> Callable[[Profile], None]:
+    """Keeps the last profile, but not the session alive."""
+    reference = weakref.ref(session)
+
+    def record(profile: Profile) -> None:
+        found = reference()
+        if found is not None:
+            found._profile = profile
+
+    return record
+
+
+def _abandon(pipelines: Mapping[object, Pipeline]) -> None:
+    for pipeline in pipelines.values():
+        pipeline.abandon()
 
 
 def shared_devices(device: str = "sim", count: int = 1) -> SharedDevices:
