@@ -252,7 +252,7 @@ def _recorder(session: Session) -> Callable[[Profile], None]:
     return record
 
 
-def _abandon(pipelines: Mapping[object, Pipeline]) -> None:
+def _abandon(pipelines: dict[tuple[tuple[str, int], ...], Pipeline]) -> None:
     for pipeline in pipelines.values():
         pipeline.abandon()
 

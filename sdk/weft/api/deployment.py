@@ -27,6 +27,7 @@ from weft.frontend.passes.infer_shapes import InferShapes
 from weft.ir import Graph
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
 from weft.partition.costs.host import host_nanoseconds
+from weft.report import DeploymentView
 from weft_runtime.dispatch import Phase, Task, tasks_of
 from weft_runtime.executable import Executable, HostGraph, TensorBinding
 from weft_runtime.inputs import check_inputs, split_samples
@@ -65,6 +66,17 @@ class DeploymentReport:
     played: Played
     figures: Figures
     answers_checked: int
+
+    @property
+    def view(self) -> DeploymentView:
+        """What report and trace show."""
+        options = self.options
+        devices = f"{options.devices} device{'s' if options.devices > 1 else ''} of each processor"
+        how = "requests overlap" if options.at_once is None else "one request at a time"
+        title = (
+            f"{self.figures.requests:,} requests, arrivals {options.arrivals}, host {self.host.name}, {devices}, {how}"
+        )
+        return DeploymentView(self.played, self.figures, self.run.executable, title)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures of the run, and those of the deployment under `deployment`."""

@@ -74,12 +74,9 @@ def deployment_options(
 
 def render_deployment(console: Console, report: DeploymentReport) -> None:
     """Two tables: the whole, and each part."""
-    figures, options = report.figures, report.options
+    figures = report.figures
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    how = "requests overlap" if options.at_once is None else "one request at a time"
-    devices = f"{options.devices} device{'s' if options.devices > 1 else ''}"
-    title = f"deployment: {figures.requests} requests, {options.arrivals}, {report.host.name}, {devices}, {how}"
-    console.print(f"\n{title}", markup=False)
+    console.print(f"\ndeployment: {report.view.title}", markup=False)
     table.add_row("throughput", f"{figures.throughput:,.2f} requests per second")
     table.add_row("limit", f"{figures.limit:,.2f} by {figures.busiest} alone ({figures.efficiency:.1%} reached)")
     latencies = (figures.latency_p50, figures.latency_p90, figures.latency_p99, figures.latency_max)

@@ -100,12 +100,16 @@ def run_command(
             prepare = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape))
             played = deploy(program, wanted, given, device=device, target=target, prepare=prepare, progress=stages)
             result = played.run
+        view = None if played is None else played.view
         if output is not None:
             save_arrays(output, result.outputs)
         if trace is not None:
-            write_trace(result.profile, trace)
+            write_trace(result.profile, trace, view)
         if report is not None:
-            write_html(result.profile, report, f"{program.name} on {device}", result.executable.nodes)
+            write_html(
+                result.profile, report, f"{program.name} on {device}",
+                executable=result.executable, deployment=view,
+            )  # fmt: skip
     if given is None and not json:
         note(f"no --input: ran on random inputs (seed {seed})")
 
