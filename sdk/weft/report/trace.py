@@ -3,8 +3,8 @@
 Format: the Trace Event Format's JSON object form with complete events (`ph` X) and metadata events (`ph` M).
 Process 1 is the device in simulated time: one lane per unit, and one that shows the regions, back to back
 from 0. Process 2 is the host in measured time: its graphs, back to back from 0. Process 3 is a deployment in
-simulated time: its requests are flows (`ph` s, t, f) through host, bus and devices, and asynchronous slices (`ph` b, e). The three
-clocks have nothing to do with each other.
+simulated time: its requests are flows (`ph` s, t, f) through host, bus and devices, and asynchronous slices (`ph` b,
+e). The three clocks have nothing to do with each other.
 """
 
 from __future__ import annotations

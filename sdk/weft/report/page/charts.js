@@ -32,7 +32,8 @@ function roofline(svg, layers, machines) {
   for (const each of roofs) {
     const ridge = each.peak / each.bytes_per_cycle, start = Math.max(2 ** lowX, 2 ** lowY / each.bytes_per_cycle);
     draw(svg, "path", { class: "roof", d: `M${x(start)} ${y(start * each.bytes_per_cycle)}L${x(ridge)} ${y(each.peak)}H${right}` });
-    draw(svg, "text", { class: "name", x: right - 6, y: y(each.peak) - 6, "text-anchor": "end" }, `${each.name}: ${number(each.peak)} per cycle, ${number(each.bytes_per_cycle)} bytes per cycle`);
+    draw(svg, "text", { class: "name", x: right - 8, y: bottom - 10 - 16 * roofs.indexOf(each), "text-anchor": "end" },
+      `${each.name}: ${number(each.peak)} multiply-accumulates and ${number(each.bytes_per_cycle)} bytes per cycle`);
   }
   const most = Math.max(...points.map(each => each.cycles));
   const taken = [];
@@ -41,10 +42,12 @@ function roofline(svg, layers, machines) {
     draw(circle, "title", {}, `${each.name}: ${number(each.cycles)} cycles, ${number(each.x)} per byte, ${number(each.y)} per cycle`);
     const place = { x: x(each.x), y: y(each.y) };
     if (taken.length < 8 && taken.every(other => Math.abs(other.x - place.x) > 150 || Math.abs(other.y - place.y) > 16)) {
-      taken.push(place);
-      const inward = place.x > right - 190;
-      draw(svg, "text", { class: "name", x: place.x + (inward ? -13 : 13), y: place.y + 4, "text-anchor": inward ? "end" : "start" }, shortened(each.name, 26));
+      taken.push({ ...place, name: each.name });
     }
+  }
+  for (const place of taken) { // above all circles
+    const inward = place.x > right - 190;
+    draw(svg, "text", { class: "name", x: place.x + (inward ? -13 : 13), y: place.y + 4, "text-anchor": inward ? "end" : "start" }, shortened(place.name, 26));
   }
 }
 
@@ -81,7 +84,7 @@ function memoryChart(box, title, size, rectangles, names, lanes, unit, tip) {
     for (const [low, high, first, last, name] of rectangles) {
       if (last < lanes.from || first > lanes.to) continue;
       const left = Math.max(LABEL, lanes.x(first, width)), right = Math.min(width, lanes.x(last, width));
-      const upper = y(high), tall = Math.max(1, y(low) - upper - (rectangles.length < 400 ? 1 : 0));
+      const upper = y(high), tall = Math.max(1, y(low) - upper);
       context.fillStyle = blockColor(name);
       context.fillRect(left, upper, Math.max(1, right - left), tall);
       if (right - left > 44 && tall > 12) label(context, names[name] ?? "from the host", left, upper, right - left, tall, ink);

@@ -107,7 +107,7 @@ if (data.requests) {
   const requests = data.requests, f = requests.figures, ms = value => number(+(value * 1e3).toFixed(4)) + " ms";
   element("requests-note").textContent = `${requests.title}. Simulated time; wheel or + and −: zoom, drag or arrows: move. One color is one request. ${requests.note}`;
   figures("request-figures", [
-    ["throughput", number(+f.throughput.toFixed(2)) + " per second"], ["busiest part allows", number(+f.limit.toFixed(2)) + " per second"],
+    ["throughput", number(+f.throughput.toFixed(2)) + " / s"], ["busiest part allows", number(+f.limit.toFixed(2)) + " / s"],
     ["reached", share(f.efficiency, 1)], ["busiest part", f.busiest], ["latency p50", ms(f.latency_p50)], ["latency p90", ms(f.latency_p90)],
     ["latency p99", ms(f.latency_p99)], ["latency max", ms(f.latency_max)], ["a request alone", ms(f.serial_seconds)],
     ["answered", number(f.completed)], ["turned away", number(f.rejected)],
