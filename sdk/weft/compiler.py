@@ -54,15 +54,17 @@ def compile(
     accelerators = resolve_target(target)
     progress("normalize", 0.0)
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
+    progress("integerize", 0.1)
     integer = integerize(normalized)
     graph = Graph(integer.proto)
-    progress("partition", 0.2)
+    progress("recognize", 0.15)
     names = dict.fromkeys(each.processor.backend for each in accelerators)
     recognition = recognize(graph, [backend(name).patterns for name in names])
     names_of_targets = [each.processor.name for each in accelerators]
     wishes = resolve_pins(graph, recognition, model.proto.graph, pins, annotate, names_of_targets)
     profile = host if isinstance(host, HostProfile) else host_profile(host)
     costs = CostModel(graph, profile, accelerators)
+    progress("partition", 0.2)
     partition = choose(graph, recognition, costs, wishes)
     groups = partition.chosen.groups
     progress("emit", 0.3)
@@ -70,6 +72,7 @@ def compile(
     for index, each in enumerate(groups):
         parts.append(_emit(graph, each, index, accelerators))
         progress("emit", 0.3 + 0.7 * (index + 1) / len(groups))
+    progress("package", 1.0)
     return _package(model, normalized, partition, parts, costs, calibration)
 
 

@@ -64,6 +64,7 @@ def run(
     target: Target | None = None,
     calibration: Mapping[str, Any] | None = None,
     shapes: Mapping[str, int] = NO_SHAPES,
+    host: str | None = None,
     seed: int = 0,
     progress: Progress = quiet,
 ) -> RunReport:
@@ -74,7 +75,7 @@ def run(
     A float model is quantized with `calibration`, else with `inputs`, else with random samples. Raises
     WeftError.
     """
-    programs = open_variants(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    programs = open_variants(source, target, PrepareOptions(calibration, inputs, seed, shapes, host), progress)
     first = programs[0]
     arrays = random_arrays(first.bound_inputs, first.batch, 1, seed, shapes) if inputs is None else inputs
     with Session(Variants(programs), device) as session:
