@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from weft.schedule.mapping import Nest, NestLoop, TaskMapping, lower, repeat, spatial
 
 RANK = 2
-extents = st.tuples(*[st.integers(1, 3)] * RANK)
-levels = st.builds(lambda kind, sizes: kind(*sizes), st.sampled_from((repeat, spatial)), extents)
-mappings = st.lists(levels, min_size=1, max_size=4).map(lambda each: math.prod(each[1:], start=each[0]))
+
+
+def mappings_of(most: int, depth: int):
+    """Mappings of up to `depth` levels whose extents are at most `most`."""
+    extents = st.tuples(*[st.integers(1, most)] * RANK)
+    levels = st.builds(lambda kind, sizes: kind(*sizes), st.sampled_from((repeat, spatial)), extents)
+    return st.lists(levels, min_size=1, max_size=depth).map(lambda each: math.prod(each[1:], start=each[0]))
+
+
+mappings = mappings_of(3, 3)
+small = mappings_of(2, 2)
 strides = st.lists(st.tuples(*[st.integers(-50, 50)] * RANK), min_size=1, max_size=3)
 nests = st.integers(1, 3).flatmap(
     lambda operands: st.builds(
@@ -59,7 +67,7 @@ def test_every_task_exactly_once(mapping: TaskMapping):
     assert sorted(tasks) == list(itertools.product(*(range(extent) for extent in mapping.shape)))
 
 
-@given(mappings, mappings)
+@given(small, mappings)
 def test_composition_is_as_defined(f: TaskMapping, g: TaskMapping):
     expected = by_definition(f.tasks, g.tasks, g.workers, g.shape)
     composed = f * g
@@ -68,7 +76,7 @@ def test_composition_is_as_defined(f: TaskMapping, g: TaskMapping):
         assert list(composed.tasks(worker)) == expected(worker)
 
 
-@given(mappings, mappings, mappings)
+@given(small, small, small)
 def test_composition_is_associative(f: TaskMapping, g: TaskMapping, h: TaskMapping):
     fg, gh = by_definition(f.tasks, g.tasks, g.workers, g.shape), by_definition(g.tasks, h.tasks, h.workers, h.shape)
     gh_shape = tuple(a * b for a, b in zip(g.shape, h.shape, strict=True))
