@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from weft.codegen.convolution_plan import ConvolutionPlan
+from weft.codegen.matmul_loops import Operands, matmul_loops
 from weft.schedule.convolution import ConvolutionMode, input_extent
+from weft.schedule.mapping import repeat
 from weft.schedule.steps import Step
 from weft_sim.isa import DEPTHWISE_ROWS, Instruction, Matmul, MatmulMode
 
@@ -43,28 +45,25 @@ def _dense(
     blocks: int,
     reduces: int,
 ) -> Instruction:
-    """Outer loops: output block, input block, kernel row, kernel column; inner loops: rows, columns."""
-    strides = plan.input_strides(step)
+    """Outer tasks: output block, input block, kernel row, kernel column; inner tasks: rows, columns."""
+    strides, (stride_y, stride_x) = plan.input_strides(step), plan.shape.strides
     kernel_rows, kernel_columns = plan.shape.kernel
-    taps = kernel_rows * kernel_columns
-    x += (step.reduce - step.reduce_group.first) * strides.block if plan.shape.mode == ConvolutionMode.DENSE else 0
-    between = (
-        step.reduce_group.count * taps * lanes if plan.shape.mode == ConvolutionMode.DENSE else reduces * taps * lanes
+    taps, dense = kernel_rows * kernel_columns, plan.shape.mode == ConvolutionMode.DENSE
+    x += (step.reduce - step.reduce_group.first) * strides.block if dense else 0
+    between = (step.reduce_group.count if dense else reduces) * taps * lanes
+    weight_tiles = Operands(
+        (0, strides.block, plan.shape.dilations[0] * strides.row, plan.shape.dilations[1] * strides.column),
+        (between, taps * lanes, kernel_columns * lanes, lanes),
+        (step.rows * step.columns, 0, 0, 0),
     )
+    positions = Operands((stride_y * strides.row, stride_x * strides.column), (0, 0), (step.columns, 1))
     return Matmul(
         **_operands(plan), input=x, weight=weights, accumulator=accumulator,
         input_lanes=lanes, weight_rows=lanes, accumulate=int(not step.first), reduce_mask=0b1110,
-        outer_count_0=blocks, outer_weight_stride_0=between,
-        outer_accumulator_stride_0=step.rows * step.columns,
-        outer_count_1=reduces, outer_input_stride_1=strides.block, outer_weight_stride_1=taps * lanes,
-        outer_count_2=kernel_rows, outer_input_stride_2=plan.shape.dilations[0] * strides.row,
-        outer_weight_stride_2=kernel_columns * lanes,
-        outer_count_3=kernel_columns, outer_input_stride_3=plan.shape.dilations[1] * strides.column,
-        outer_weight_stride_3=lanes,
-        inner_count_1=step.rows, inner_input_stride_1=plan.shape.strides[0] * strides.row,
-        inner_accumulator_stride_1=step.columns,
-        inner_count_2=step.columns, inner_input_stride_2=plan.shape.strides[1] * strides.column,
-        inner_accumulator_stride_2=1,
+        **matmul_loops(
+            repeat(blocks, reduces, kernel_rows, kernel_columns), weight_tiles,
+            repeat(step.rows, step.columns), positions,
+        ),
     )  # fmt: skip
 
 
