@@ -12,11 +12,14 @@ from weft.cli.console import Stages, answer, note
 from weft.cli.options import (
     CalibrationOption,
     DeviceOption,
+    HostOption,
     InputOption,
     JsonOption,
+    PinOption,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -51,6 +54,8 @@ def run_command(
         str, typer.Option(metavar="FIRST:LAST", callback=_window, help="Cycles that go into the waveforms.")
     ] = "0:",
     shape: ShapeOption = None,
+    pin: PinOption = None,
+    host: HostOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -76,6 +81,8 @@ def run_command(
             target=target,
             calibration=samples,
             shapes=shapes_of(shape),
+            host=host,
+            pins=pins_of(pin),
             seed=seed,
             progress=stages,
         )
