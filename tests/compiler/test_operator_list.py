@@ -48,6 +48,16 @@ def binary(op: str, shape: tuple[int, ...] = IMAGE) -> Build:
     return lambda q, x: q.node(op, [x, q.dequantize(q.input(shape, "uint8"), 0.015, 100, "uint8")])
 
 
+def broadcast(op: str, shape: tuple[int, ...]) -> Build:
+    """Two activations, the second of which computes on the accelerator too: its expansion lies between."""
+
+    def build(q: Qdq, x: str) -> str:
+        second = q.node("Sigmoid", [q.dequantize(q.input(shape, "uint8"), 0.015, 100, "uint8")])
+        return q.node(op, [x, q.stored(second, 0.004, 0)])
+
+    return build
+
+
 def floats(*values: float, shape: tuple[int, ...] = (-1,)) -> np.ndarray[Any, Any]:
     return np.asarray(values, np.float32).reshape(shape)
 
@@ -142,6 +152,9 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "GlobalMaxPool": (IMAGE, single("GlobalMaxPool")),
     **{op: (IMAGE, binary(op)) for op in ("Add", "Sub", "Mul", "Max", "Min")},
     "Add, broadcast over rows and columns": (IMAGE, binary("Add", (1, 6, 1, 1))),
+    "Mul, a map for all channels": (IMAGE, broadcast("Mul", (1, 1, 9, 8))),
+    "Mul, both broadcast": ((1, 6, 1, 8), broadcast("Mul", (1, 1, 9, 1))),
+    "Add, a vector for all rows": (TOKENS, broadcast("Add", (1, 1, 12))),
     "Div by a constant": (IMAGE, single("Div", np.float32(1.7))),
     **{
         op: (IMAGE, single(op))
@@ -227,6 +240,9 @@ class Floats(Qdq):
 
     def dequantize(self, name: str, scale: float, zero: int, dtype: str) -> str:
         return name
+
+    def stored(self, value: str, scale: float, zero: int) -> str:
+        return value
 
     def weights(
         self, shape: tuple[int, ...], dtype: str, zero: int, *, per_channel: bool

@@ -24,9 +24,11 @@ from weft.cli.options import (
     HostOption,
     InputOption,
     JsonOption,
+    PinOption,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -63,6 +65,7 @@ def run_command(
     shape: ShapeOption = None,
     requests: RequestsOption = None,
     arrival: ArrivalOption = None,
+    pin: PinOption = None,
     host: HostOption = None,
     no_overlap: NoOverlapOption = False,
     devices: DevicesOption = None,
@@ -94,10 +97,10 @@ def run_command(
         if wanted is None:
             result = run(
                 program, given, device=opened, target=target, calibration=samples,
-                shapes=shapes_of(shape), host=host, seed=seed, progress=stages,
+                shapes=shapes_of(shape), host=host, pins=pins_of(pin), seed=seed, progress=stages,
             )  # fmt: skip
         else:
-            prepare = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape))
+            prepare = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), pins=pins_of(pin))
             played = deploy(program, wanted, given, device=device, target=target, prepare=prepare, progress=stages)
             result = played.run
         view = None if played is None else played.view

@@ -22,6 +22,7 @@ from weft.quantize.thresholds import Parametrize, entropy_range, mean_square_ran
 
 Progress = Callable[[int, int], None]
 Range = tuple[float, float]
+Trim = Callable[[str, Array], Array]
 # Attention masks add numbers of this magnitude, or infinity, to switch values off.
 MASKING = 1e6
 # What is masked and what is not lie apart: nothing is within these fractions of the greatest magnitude.
@@ -48,6 +49,11 @@ class Observation:
         return entropy_range(self.distribution, parametrize)
 
 
+def untrimmed(name: str, value: Array) -> Array:
+    """All that a tensor holds."""
+    return value
+
+
 def observe(
     model: Model,
     tensors: Sequence[str],
@@ -55,12 +61,14 @@ def observe(
     samples: Iterable[Mapping[str, Array]],
     total: int,
     progress: Progress | None,
+    trimmed: Trim = untrimmed,
 ) -> dict[str, Observation]:
     """What each tensor holds over all samples, in one pass that holds one sample at a time.
 
     Tensors in `counted` get a histogram (128 KiB each), the others their extremes alone. Tensors that hold NaN,
     2^60 in magnitude, or numbers of a million and more beside small ones with nothing between them (a mask), on
-    any sample, are left out of the result: no 8-bit scale holds them. `progress(done, total)` is called
+    any sample, are left out of the result: no 8-bit scale holds them. `trimmed` says what of a tensor's values
+    counts. `progress(done, total)` is called
     after every run of the model; `total` is 0 where it is not known.
     """
     extremes: dict[str, Range] = {}
@@ -68,14 +76,15 @@ def observe(
     endless: set[str] = set()
     for values in Runner(model, tensors, total, progress).run(samples):
         for name in tensors:
-            low, high = _extremes(values[name])
-            if not (low > -GREATEST and high < GREATEST) or _is_masked(values[name], max(-low, high)):
+            value = trimmed(name, values[name])
+            low, high = _extremes(value)
+            if not (low > -GREATEST and high < GREATEST) or _is_masked(value, max(-low, high)):
                 endless.add(name)
                 continue
             before = extremes.get(name, (low, high))
             extremes[name] = (min(before[0], low), max(before[1], high))
             if name in histograms and name not in endless:
-                histograms[name].add(values[name])
+                histograms[name].add(value)
     return {
         name: Observation(span, histograms[name].distribution() if name in histograms else None)
         for name, span in extremes.items()
