@@ -14,7 +14,7 @@ from weft_runtime.dispatch import BUFFERS, Assignment, Dispatcher, Part
 from weft_runtime.errors import SessionError
 from weft_runtime.placed import PlacedExecutable, Tensors, join
 from weft_runtime.profile import Profile
-from weft_runtime.steps import FIRST, Request
+from weft_runtime.request import FIRST, Request
 
 __all__ = ["Answer", "Pipeline", "PipelineClosedError"]
 
@@ -63,9 +63,10 @@ class Pipeline:
         for thread in (*self._workers, self._herald):
             thread.start()
 
-    def submit(self, samples: Sequence[Tensors]) -> Answer:
-        """The future of the outputs of these samples, joined. Waits while the pipeline is full. Raises
-        PipelineClosedError if it is closed, also while waiting."""
+    def submit(self, arrays: Tensors) -> Answer:
+        """The future of the outputs, those of several samples joined. Waits while the pipeline is full. Raises
+        InputError, and PipelineClosedError if it is closed, also while waiting."""
+        samples = self.placed.split(arrays)
         call = _Call(Future(), samples, time.perf_counter())
         with self._changed:
             for index, sample in enumerate(samples):

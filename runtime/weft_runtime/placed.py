@@ -17,7 +17,7 @@ from weft_runtime.host import HostProgram
 from weft_runtime.inputs import split_samples
 from weft_runtime.memory import DeviceMemoryPlan, plan_memory
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
-from weft_runtime.steps import FIRST, DeviceStep, HostStep, Request, Tensors
+from weft_runtime.request import FIRST, DeviceStep, HostStep, Request, Tensors
 from weft_sim.result import RunOptions
 
 __all__ = ["PlacedExecutable", "Tensors", "join"]

@@ -201,7 +201,7 @@ class Session:
             for each in unused:
                 each.close()
             try:
-                return pipeline.submit(pipeline.placed.split(arrays))
+                return pipeline.submit(arrays)
             except PipelineClosedError:  # either the session is closed, or too many other variants came between
                 self._check_open()
 

@@ -14,7 +14,7 @@ from weft.dynamic import DynamicProgram
 from weft.frontend import Model, load
 from weft.program import Program, compile
 from weft.quantize import NodeOptions, QuantizeOptions, quantize
-from weft_runtime import Session
+from weft_runtime import Session, shared_devices
 from weft_sim.machine import MachineConfig, machine
 
 __version__ = "0.1.0"
@@ -32,5 +32,6 @@ __all__ = [
     "load",
     "machine",
     "quantize",
+    "shared_devices",
     "verify",
 ]

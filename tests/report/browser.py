@@ -105,6 +105,11 @@ class Browser:
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
+    def press(self, key: str) -> None:
+        """A key in whatever has the focus."""
+        for kind in ("keyDown", "keyUp"):
+            self._ask("Input.dispatchKeyEvent", type=kind, key=key)
+
     def type_text(self, text: str) -> None:
         self._ask("Input.insertText", text=text)
 

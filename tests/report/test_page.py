@@ -129,8 +129,18 @@ def test_the_timeline_zooms_and_moves(browser: Browser, tmp_path: Path) -> None:
     assert shown(browser, "#requests-canvas")[0] == 0  # its axis is its own
     browser.click("#requests-tools button[title='Zoom in']")
     assert shown(browser, "#requests-canvas")[0] > 0
-    browser.mouse("mouseMoved", *browser.place("#requests-canvas", 0.5, 0.35))
-    browser.evaluate("document.querySelector('#requests-canvas').focus()")
+    browser.click("#requests-tools button[title='Show all']")
+    tip = "document.querySelector('#requests-tip').textContent"
+    across = 0.15
+    while not browser.evaluate(tip) and across < 1:  # some moment at which the first lane works
+        browser.mouse("mouseMoved", *browser.place("#requests-canvas", across, 0.3))
+        across += 0.02
+    assert browser.evaluate(tip).startswith("host · request ")
+    browser.evaluate("document.querySelector('#canvas').focus()")
+    for key, narrower in (("+", True), ("0", False)):
+        browser.press(key)
+        span = shown(browser, "#canvas")
+        assert (span[1] - span[0] < profile.cycles) == narrower
 
 
 def test_layers_sort_and_filter(browser: Browser, tmp_path: Path) -> None:

@@ -64,11 +64,15 @@ def _compile(target: str = "weft-16", size: str = "224", network: str = "resnet5
 
 
 def _deployment(
-    models: str = "../shared/models", target: str = "weft-16", requests: str = "200", hosts: str = ""
+    models: str = "../shared/models",
+    target: str = "weft-16",
+    requests: str = "200",
+    hosts: str = "",
+    detectors: str = "UltraFace,FastestDet",
 ) -> dict[str, Any]:
     from weft.bench.deployment import run
 
-    return run(models, target, requests, hosts)
+    return run(models, target, requests, hosts, detectors)
 
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -21,13 +21,22 @@ GOAL = 0.95
 
 
 def run(
-    models: str = "../shared/models", target: str = "weft-16", requests: str = "200", hosts: str = ""
+    models: str = "../shared/models",
+    target: str = "weft-16",
+    requests: str = "200",
+    hosts: str = "",
+    detectors: str = ",".join(DETECTORS),
 ) -> dict[str, Any]:
-    """Every detector on every host profile (or those in `hosts`, with commas), saturating arrivals. Raises WeftError
-    where none of the models is there."""
+    """The detectors named on the host profiles named (none: on all of them), saturating arrivals. Raises WeftError
+    where none of the models is there, ValueError for unknown names."""
     count = int(requests)
     chosen = [name.strip() for name in hosts.split(",") if name.strip()] or list(profile_names())
-    found = {name: Path(models) / file for name, file in DETECTORS.items() if (Path(models) / file).exists()}
+    found: dict[str, Path] = {}
+    for name in (each.strip() for each in detectors.split(",")):
+        if name not in DETECTORS:
+            raise ValueError(f"unknown detector {name!r}; known: {', '.join(DETECTORS)}")
+        if (Path(models) / DETECTORS[name]).exists():
+            found[name] = Path(models) / DETECTORS[name]
     if not found:
         raise WeftError(f"none of {', '.join(DETECTORS.values())} is in {models}; set models=FOLDER")
     rows = [row for name, path in found.items() for host in chosen for row in _rows(name, path, target, host, count)]
@@ -69,5 +78,5 @@ def _row(
     }  # fmt: skip
 
 
-def _use(figures: Any, kind: str) -> float:
+def _use(figures: Figures, kind: str) -> float:
     return next(part.utilization for part in figures.parts if part.name == kind)

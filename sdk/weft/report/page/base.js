@@ -37,7 +37,8 @@ function table(id, columns, rows) {
   const fill = () => body.replaceChildren(...shown.map(row => make("tr", {}, ...columns.map(column => {
     const content = (column.show || column.value)(row);
     const kind = [column.text && "text", column.wrap && "wrap"].filter(Boolean).join(" ");
-    return make("td", kind ? { class: kind } : {}, typeof content === "number" ? number(content) : content);
+    const shown = typeof content === "number" ? number(content) : content;
+    return make("td", kind ? { class: kind } : {}, column.wrap ? make("span", { class: "clamp", title: shown }, shown) : shown);
   }))));
   for (const column of columns) {
     const cell = make("th", column.text ? { class: "text", scope: "col" } : { scope: "col" });
