@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import queue
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -54,30 +55,28 @@ class ClusterWorkers:
 
     def run(self, calls: Sequence[Call], until: float | None = None) -> Iterator[tuple[int, Any]]:
         """As `Workers` says; calls that have not been begun by `until` are withdrawn."""
-        futures = {
-            self._client.submit(call.function, *call.arguments, pure=False, retries=RETRIES): index
-            for index, call in enumerate(calls)
-        }
+        futures: dict[Any, int] = {}
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for index, call in enumerate(calls):
+            future = self._client.submit(call.function, *call.arguments, pure=False, retries=RETRIES)
+            futures[future] = index
+            future.add_done_callback(ended.put)
         lonely = time.monotonic()
         try:
             while futures:
                 if until is not None and time.monotonic() >= until:
                     return
-                done = self._finished(list(futures))
-                lonely = time.monotonic() if done or self.count else lonely
-                if time.monotonic() - lonely > PATIENCE_SECONDS:
-                    raise CompileError(f"no worker is left at the Dask scheduler {self._address!r}")
-                for future in done:
-                    yield futures.pop(future), self._result(future)
+                try:
+                    future = ended.get(timeout=POLL_SECONDS)
+                except queue.Empty:
+                    lonely = time.monotonic() if self.count else lonely
+                    if time.monotonic() - lonely > PATIENCE_SECONDS:
+                        raise CompileError(f"no worker is left at the Dask scheduler {self._address!r}") from None
+                    continue
+                lonely = time.monotonic()
+                yield futures.pop(future), self._result(future)
         finally:
             self._client.cancel(list(futures))
-
-    def _finished(self, futures: list[Any]) -> list[Any]:
-        try:
-            waited = self._futures.wait(futures, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            return []
-        return list(waited.done)
 
     def _result(self, future: Any) -> Any:
         try:
