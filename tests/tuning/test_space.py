@@ -18,6 +18,7 @@ from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, tile_fi
 from weft.schedule.product import ProductShape, product_tile_fits
 from weft.schedule.search import Problem
 from weft.schedule.search.features import candidate_mapping, features
+from weft.schedule.search.space import MOST_CANDIDATES
 from weft.tuning.record import Recorder
 from weft_sim.machine import PRESETS, machine
 
@@ -33,7 +34,6 @@ products = st.builds(
     st.booleans(), st.booleans(),
 )  # fmt: skip
 machines = st.sampled_from(sorted(PRESETS)).map(machine)
-MOST_CANDIDATES = 800
 
 
 def on_the_accelerator(node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,7 +98,12 @@ def _estimate(shape: ProductShape, tile: ProductTile, config: MachineConfig) -> 
 
 def product_tile_fits(shape: ProductShape, tile: ProductTile, config: MachineConfig) -> bool:
     """Whether the machine's memories hold everything that the tile needs."""
-    return _fits(shape, tile, Areas.of(config), config.lanes)
+    return _fits(shape, tile, _areas(config), config.lanes)
+
+
+@functools.lru_cache(maxsize=16)
+def _areas(config: MachineConfig) -> Areas:
+    return Areas.of(config)
 
 
 def estimated_product_cycles(shape: ProductShape, tile: ProductTile, config: MachineConfig) -> float:

@@ -1,13 +1,12 @@
 """The tiles that a search may try: derived from the machine, so a few hundred for every shape, and all of them legal.
 
 Extents of channels and columns are halved again and again, reductions likewise, and for each of these combinations rows
-are as many as the memories take, half and a quarter of that. So a layer of any size gets as many candidates as another,
-and none of them has to be tried to know that it fits.
+are as many as the memories take, half and a quarter of that. So a layer of any size gets a few hundred candidates, and
+none of them has to be tried to know that it fits.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -39,6 +38,9 @@ MOST_TILES = 256
 """Candidates cut an operator into at most so many tiles (or as many as the default one does): more tiles make longer
 programs and only save at the first and last tile."""
 
+MOST_CANDIDATES = 500
+"""Of more candidates those of least estimated cycles stay."""
+
 
 def space(shape: Shape, config: MachineConfig) -> tuple[Tile, ...]:
     """Every candidate, the one of least estimated cycles first. Empty if nothing fits the machine."""
@@ -48,7 +50,8 @@ def space(shape: Shape, config: MachineConfig) -> tuple[Tile, ...]:
     made = _convolution(shape, config) if isinstance(shape, ConvolutionShape) else _product(shape, config)
     most = max(MOST_TILES, _count(shape, default))
     tiles = list(dict.fromkeys([default, *(tile for tile in made if _count(shape, tile) <= most)]))
-    return (default, *sorted(tiles[1:], key=lambda tile: estimate(shape, tile, config)))
+    ordered = sorted(tiles[1:], key=lambda tile: estimate(shape, tile, config))
+    return (default, *ordered[: MOST_CANDIDATES - 1])
 
 
 def default_tile(shape: Shape, config: MachineConfig) -> Tile | None:
@@ -118,23 +121,23 @@ def _convolution(shape: ConvolutionShape, config: MachineConfig) -> Iterator[Con
     for reduce_blocks, columns, out_blocks in itertools.product(
         splits, _halves(shape.columns), _halves(shape.out_blocks)
     ):
-        tile = ConvolutionTile(1, columns, out_blocks, reduce_blocks, True)
+        rest = (columns, out_blocks, reduce_blocks)
 
-        def fits(rows: int, tile: ConvolutionTile = tile) -> bool:
-            return tile_fits(shape, dataclasses.replace(tile, rows=rows), config)
+        def fits(rows: int, rest: tuple[int, int, int] = rest) -> bool:
+            return tile_fits(shape, ConvolutionTile(rows, *rest, True), config)
 
         for rows, outer in itertools.product(_rows(shape.rows, fits), (True, False)):
-            yield dataclasses.replace(tile, rows=rows, weights_outer=outer)
+            yield ConvolutionTile(rows, *rest, outer)
 
 
 def _product(shape: ProductShape, config: MachineConfig) -> Iterator[ProductTile]:
     for k_blocks, n_blocks in itertools.product(_halves(shape.k_blocks), _halves(shape.n_blocks)):
-        tile = ProductTile(1, 1, n_blocks, k_blocks)
+        rest = (n_blocks, k_blocks)
 
-        def fits(rows: int, tile: ProductTile = tile) -> bool:
-            return product_tile_fits(shape, dataclasses.replace(tile, rows=rows), config)
+        def fits(rows: int, rest: tuple[int, int] = rest) -> bool:
+            return product_tile_fits(shape, ProductTile(1, rows, *rest), config)
 
-        yield from (dataclasses.replace(tile, rows=rows) for rows in _rows(shape.rows, fits))
+        yield from (ProductTile(1, rows, *rest) for rows in _rows(shape.rows, fits))
         if (k_blocks, n_blocks) == (shape.k_blocks, shape.n_blocks):
             whole = (ProductTile(batches, shape.rows, n_blocks, k_blocks) for batches in _halves(shape.inner))
             yield from (each for each in whole if product_tile_fits(shape, each, config))
