@@ -14,7 +14,8 @@ from weft.backends.npu import NpuAccelerator
 from weft.bench.builder import QdqBuilder
 from weft.frontend import Model
 from weft.schedule.choice import FixedTile
-from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, tile_fits
+from weft.schedule.convolution import ConvolutionMode, ConvolutionShape
+from weft.schedule.convolution_search import tile_fits
 from weft.schedule.product import ProductShape, product_tile_fits
 from weft.schedule.search import Problem
 from weft.schedule.search.features import candidate_mapping, features

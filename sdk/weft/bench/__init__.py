@@ -69,6 +69,8 @@ def _deployment(
     from weft.bench.deployment import run
 
     return run(models, target, requests, hosts)
+
+
 def _tune(
     target: str = "weft-16", trials: str = "48", ranker: str = "learned", layers: str = "3", size: str = "224"
 ) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from weft_sim.machine import MachineConfig
 
 __all__ = ["candidate_mapping", "features"]
 
-LEVELS = 5
+LEVELS = 6
 CONVOLUTION = ("images", "rows", "columns", "out_blocks", "reduce_blocks")
 PRODUCT = ("outer", "inner", "rows", "n_blocks", "k_blocks")
 

@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable, Iterator
 
 from weft.schedule.choice import Shape, Tile
-from weft.schedule.convolution import (
-    ConvolutionMode,
-    ConvolutionShape,
-    ConvolutionTile,
+from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile
+from weft.schedule.convolution_search import (
     best_tile,
     estimated_cycles,
+    rough_cycles,
+    tile_boundaries,
     tile_fits,
+    tile_orders,
 )
 from weft.schedule.product import (
     ProductShape,
@@ -50,8 +51,8 @@ def space(shape: Shape, config: MachineConfig) -> tuple[Tile, ...]:
     made = _convolution(shape, config) if isinstance(shape, ConvolutionShape) else _product(shape, config)
     most = max(MOST_TILES, _count(shape, default))
     tiles = list(dict.fromkeys([default, *(tile for tile in made if _count(shape, tile) <= most)]))
-    ordered = sorted(tiles[1:], key=lambda tile: estimate(shape, tile, config))
-    return (default, *ordered[: MOST_CANDIDATES - 1])
+    kept = sorted(tiles[1:], key=lambda tile: _rough(shape, tile, config))[: MOST_CANDIDATES - 1]
+    return (default, *sorted(kept, key=lambda tile: estimate(shape, tile, config)))
 
 
 def default_tile(shape: Shape, config: MachineConfig) -> Tile | None:
@@ -80,14 +81,15 @@ def trip_counts(shape: Shape, tile: Tile) -> tuple[tuple[str, int], ...]:
     """The loops over tiles, outermost first, with what each walks along and how often. Raises TypeError for a tile of
     another operator's kind."""
     if isinstance(shape, ConvolutionShape) and isinstance(tile, ConvolutionTile):
-        channels = (("out_blocks", -(-shape.out_blocks // tile.out_blocks)),)
+        groups = (("out_blocks", -(-shape.out_blocks // tile.weight_blocks)),)
+        boxes = ("out_blocks", -(-tile.weight_blocks // tile.out_blocks))
         places = (
             ("images", shape.images),
             ("rows", -(-shape.rows // tile.rows)),
             ("columns", -(-shape.columns // tile.columns)),
         )
-        outer = (*channels, *places) if tile.weights_outer else (*places, *channels)
-        return (*outer, ("reduce_blocks", -(-shape.reduce_blocks // tile.reduce_blocks)))
+        outer = (*groups, *places) if tile.weights_outer else (*places, *groups)
+        return (*outer, boxes, ("reduce_blocks", -(-shape.reduce_blocks // tile.reduce_blocks)))
     if isinstance(shape, ProductShape) and isinstance(tile, ProductTile):
         return (
             ("outer", shape.outer),
@@ -97,6 +99,13 @@ def trip_counts(shape: Shape, tile: Tile) -> tuple[tuple[str, int], ...]:
             ("k_blocks", -(-shape.k_blocks // tile.k_blocks)),
         )
     raise TypeError(f"{type(tile).__name__} is not a tile of {type(shape).__name__}")
+
+
+def _rough(shape: Shape, tile: Tile, config: MachineConfig) -> float:
+    """An estimate that takes less time."""
+    if isinstance(shape, ConvolutionShape) and isinstance(tile, ConvolutionTile):
+        return rough_cycles(shape, tile, config)
+    return estimate(shape, tile, config)
 
 
 def _halves(extent: int) -> list[int]:
@@ -118,16 +127,16 @@ def _rows(extent: int, fits: Callable[[int], bool]) -> list[int]:
 
 def _convolution(shape: ConvolutionShape, config: MachineConfig) -> Iterator[ConvolutionTile]:
     splits = _halves(shape.reduce_blocks) if shape.mode == ConvolutionMode.DENSE else [shape.reduce_blocks]
-    for reduce_blocks, columns, out_blocks in itertools.product(
-        splits, _halves(shape.columns), _halves(shape.out_blocks)
+    for boundary, reduce_blocks, columns, out_blocks in itertools.product(
+        tile_boundaries(config), splits, _halves(shape.columns), _halves(shape.out_blocks)
     ):
-        rest = (columns, out_blocks, reduce_blocks)
+        rest = (columns, out_blocks, out_blocks, reduce_blocks, True, boundary)
 
-        def fits(rows: int, rest: tuple[int, int, int] = rest) -> bool:
-            return tile_fits(shape, ConvolutionTile(rows, *rest, True), config)
+        def fits(rows: int, rest: tuple[int, int, int, int, bool, int] = rest) -> bool:
+            return tile_fits(shape, ConvolutionTile(rows, *rest), config)
 
-        for rows, outer in itertools.product(_rows(shape.rows, fits), (True, False)):
-            yield ConvolutionTile(rows, *rest, outer)
+        for rows in _rows(shape.rows, fits):
+            yield from tile_orders(shape, ConvolutionTile(rows, *rest), config)
 
 
 def _product(shape: ProductShape, config: MachineConfig) -> Iterator[ProductTile]:
