@@ -70,8 +70,8 @@ def features(shape: Shape, tile: Tile, config: MachineConfig) -> list[float]:
 def _whole(
     shape: Shape, tile: Tile, config: MachineConfig, operands: list[_Operand], loops: list[tuple[str, int]]
 ) -> list[float]:
-    """Per operand the share of its memory that a tile takes and the loads of tiles; the stream of one weight tile; the
-    estimate against the array's own time; the machine."""
+    """Per operand the share of its memory that a tile takes and the loads of tiles; the tile and the stream of one
+    weight tile; the estimate; the machine."""
     areas, extents = Areas.of(config), _extents(tile)
     capacities = (areas.x_bytes, areas.weight_bytes, areas.output_bytes)
     result: list[float] = []
@@ -80,6 +80,9 @@ def _whole(
         moving = [index for index, (name, _) in enumerate(loops) if name in operand.dimensions]
         loads = math.prod(trips for _, trips in loops[: 1 + max(moving, default=-1)])
         result += [size / capacity, math.log2(loads), math.log2(1 + loads * size / config.dram_bytes_per_cycle)]
+    sizes = [extents.get(axis, 1) for axis in (CONVOLUTION if isinstance(tile, ConvolutionTile) else PRODUCT)]
+    result += [math.log2(each) for each in sizes]
+    result.append(tile.boundary / config.scratchpad_bytes if isinstance(tile, ConvolutionTile) else 0.0)
     stream = extents.get("rows", 1) * extents.get("columns", 1)
     kernel = shape.kernel if isinstance(shape, ConvolutionShape) else (1, 1)
     result += [math.log2(stream), stream / config.lanes, float(kernel[0]), float(kernel[1])]
