@@ -10,6 +10,7 @@ with weft.Session(program, device="sim") as session:
 from __future__ import annotations
 
 from weft.api import verify
+from weft.api.tuning import TuneOptions, tune
 from weft.dynamic import DynamicProgram
 from weft.frontend import Model, load
 from weft.program import Program, compile
@@ -27,11 +28,13 @@ __all__ = [
     "Program",
     "QuantizeOptions",
     "Session",
+    "TuneOptions",
     "__version__",
     "compile",
     "load",
     "machine",
     "quantize",
     "shared_devices",
+    "tune",
     "verify",
 ]

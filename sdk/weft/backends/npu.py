@@ -12,6 +12,8 @@ from weft.codegen.region import input_layouts, lower_region
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
+from weft.schedule.choice import TileChoices
+from weft.tuning.cache import TunedTiles
 from weft_runtime.backend import register_backend
 from weft_runtime.devices import Device
 from weft_runtime.executable import Processor, Region
@@ -27,10 +29,11 @@ MAX_FILE_BYTES = 1 << 20
 
 
 class NpuAccelerator(Accelerator):
-    """One machine configuration."""
+    """One machine configuration. `tiles` may choose tiles; without it, those that tuning has found are taken."""
 
-    def __init__(self, machine: MachineConfig) -> None:
+    def __init__(self, machine: MachineConfig, tiles: TileChoices | None = None) -> None:
         self.machine = machine
+        self.tiles: TileChoices = TunedTiles(machine) if tiles is None else tiles
         self.processor = npu_processor(machine)
         self._cycles = OperatorCycles(machine)
 
@@ -48,7 +51,7 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        region = lower_region(request.operators, set(request.outputs), self.machine)
+        region = lower_region(request.operators, set(request.outputs), self.machine, self.tiles)
         estimate = estimate_region(request.name, region, self.machine)
         return EmittedRegion(
             encode_program(region.instructions),

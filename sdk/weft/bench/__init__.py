@@ -75,6 +75,14 @@ def _deployment(
     return run(models, target, requests, hosts, detectors)
 
 
+def _tune(
+    target: str = "weft-16", trials: str = "48", ranker: str = "learned", layers: str = "3", size: str = "224"
+) -> dict[str, Any]:
+    from weft.bench.tune import run
+
+    return run(target, trials, ranker, layers, size)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
@@ -84,6 +92,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("deployment", "detectors with boxes decoded on the host, in simulated time", _deployment),
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
         Benchmark("vta", "the convolutions of VTA's published log, each alone: cycles, use of peak, bytes", _vta),
+        Benchmark("tune", "all of ResNet-18 tuned, against exhaustive search; rankers compared", _tune),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }

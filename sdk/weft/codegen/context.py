@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from weft.codegen.storage import Storage
 from weft.schedule.areas import Areas
+from weft.schedule.choice import ANALYTIC, TileChoices
 from weft.schedule.ring import Ring
 from weft_sim.isa import TABLE_SLOTS
 from weft_sim.machine import MachineConfig
@@ -37,7 +38,7 @@ class ConstantPool:
 @dataclass
 class Context:
     """Mutable state of emission. `storage` maps tensor names to DRAM; `raw_inputs` maps names of region inputs to
-    their row-major, host-padded form where a first layer gathers its windows from that."""
+    their row-major, host-padded form where a first layer gathers its windows from that; `tiles` may choose tiles."""
 
     config: MachineConfig
     areas: Areas
@@ -46,6 +47,7 @@ class Context:
     raw_inputs: dict[str, Storage] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
     rings: dict[str, Ring] = field(default_factory=dict)
+    tiles: TileChoices = ANALYTIC
 
     @property
     def lanes(self) -> int:

@@ -18,7 +18,8 @@ from weft.codegen.packing import (
 )
 from weft.codegen.storage import Geometry, Storage, geometry
 from weft.codegen.window import InputStrides
-from weft.ir.operators import Convolution
+from weft.ir.operators import Convolution, Form
+from weft.schedule.choice import ANALYTIC, TileChoices
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile, input_extent
 from weft.schedule.convolution_search import best_tile
 from weft.schedule.steps import Step
@@ -103,7 +104,12 @@ def gathers_windows(operator: Convolution, config: MachineConfig) -> bool:
 
 
 def choose_tile(
-    operator: Convolution, view: tuple[int, int, int, int], config: MachineConfig, *, gather: bool
+    operator: Convolution,
+    view: tuple[int, int, int, int],
+    config: MachineConfig,
+    *,
+    gather: bool,
+    tiles: TileChoices = ANALYTIC,
 ) -> tuple[ConvolutionShape, ConvolutionTile] | None:
     """Shape and tile for an input stored as `view`, or None if no tile fits the machine."""
     shape = _shape(with_view(operator, view), view, config, gather=gather)
@@ -111,7 +117,18 @@ def choose_tile(
     if found is None and shape.mode == ConvolutionMode.DEPTHWISE:
         shape = _block_shape(with_view(operator, view), view, config, ConvolutionMode.GROUPED)
         found = best_tile(shape, config)
-    return (shape, found[0]) if found else None
+    if found is None:
+        return None
+    chosen = tiles.tile(shape, _as_stored(operator, view))
+    return shape, chosen if isinstance(chosen, ConvolutionTile) else found[0]
+
+
+def _as_stored(operator: Convolution, view: tuple[int, int, int, int]) -> Convolution:
+    """The same product by itself: over an input that has the extents as which it is stored here."""
+    if operator.inputs[0].view == view:
+        return operator
+    stored = dataclasses.replace(operator.inputs[0], shape=view, form=Form.IMAGE)
+    return dataclasses.replace(with_view(operator, view), inputs=(stored, *operator.inputs[1:]))
 
 
 def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan | None:
@@ -119,7 +136,7 @@ def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan
     name = operator.inputs[0].name
     gather = name in context.raw_inputs and gathers_windows(operator, context.config)
     x_storage = context.raw_inputs[name] if gather else context.storage[name]
-    chosen = choose_tile(operator, x_storage.layout.view, context.config, gather=gather)
+    chosen = choose_tile(operator, x_storage.layout.view, context.config, gather=gather, tiles=context.tiles)
     if chosen is None:
         return None
     shape, tile = chosen

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 from weft.schedule.mapping import TaskMapping, lower
 
@@ -21,7 +24,10 @@ class Operands:
     accumulator: tuple[int, ...]
 
 
-def matmul_loops(outer: TaskMapping, strides: Operands, inner: TaskMapping, inner_strides: Operands) -> dict[str, int]:
+@lru_cache(maxsize=1024)
+def matmul_loops(
+    outer: TaskMapping, strides: Operands, inner: TaskMapping, inner_strides: Operands
+) -> Mapping[str, int]:
     """The counts and strides that walk `inner` for each task of `outer`, in the instruction's last loops.
 
     The array's lanes are the spatial level inside of both. Inner tasks stay with one weight tile: they have no strides
@@ -40,4 +46,4 @@ def matmul_loops(outer: TaskMapping, strides: Operands, inner: TaskMapping, inne
         for index, loop in enumerate(nest.loops, first):
             fields[f"{kind}_count_{index}"] = loop.count
             fields |= {f"{kind}_{name}_stride_{index}": s for name, s in zip(names, loop.strides, strict=True)}
-    return fields
+    return MappingProxyType(fields)

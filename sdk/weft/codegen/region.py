@@ -41,6 +41,7 @@ from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
 from weft.ir.transposed import TransposedConvolution
 from weft.schedule.areas import Areas
+from weft.schedule.choice import ANALYTIC, TileChoices
 from weft_runtime.executable import REGISTER_IO, REGISTER_WORKSPACE, Layout, TensorBinding
 from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
@@ -62,13 +63,20 @@ class LoweredRegion:
     outputs: tuple[TensorBinding, ...]
 
 
-def lower_region(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> LoweredRegion:
-    """Lowers operators in topological order; `outputs` names the tensors that are read outside.
+def lower_region(
+    operators: Sequence[Operator],
+    outputs: set[str],
+    config: MachineConfig,
+    tiles: TileChoices = ANALYTIC,
+    blocked: frozenset[str] = frozenset(),
+) -> LoweredRegion:
+    """Lowers operators in topological order; `outputs` names the tensors that are read outside, `blocked` inputs that
+    come in channel blocks, as from another operator, also where a first layer would rather gather windows.
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
-    storage = _RegionStorage(operators, outputs, config)
-    context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
+    storage = _RegionStorage(operators, outputs, config, blocked)
+    context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=tiles)
     iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
     registers = storage.registers(len(context.constants.data))
     order = [*interleave(iterations, config, registers), (Halt(), "")]
@@ -111,7 +119,7 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             if moved is not None:
                 return moved
         case MatrixProduct():
-            found = product_tile(operator, context.config)
+            found = product_tile(operator, context.config, context.tiles)
             if found is not None:
                 return emit_matrix_product(operator, found, context)
         case Softmax():
@@ -165,7 +173,9 @@ def input_layouts(tensor: Tensor, readers: Sequence[Operator], config: MachineCo
 class _RegionStorage:
     """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace."""
 
-    def __init__(self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> None:
+    def __init__(
+        self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig, blocked: frozenset[str]
+    ) -> None:
         self.config = config
         self.blocked: dict[str, Storage] = {}
         self.raw: dict[str, Storage] = {}
@@ -177,7 +187,7 @@ class _RegionStorage:
                 self._tensors[tensor.name] = tensor
             if isinstance(operator, View):
                 self._roots[operator.output.name] = self.root(operator.inputs[0].name)
-        self.input_bindings = self._bind_inputs(operators, outputs)
+        self.input_bindings = self._bind_inputs(operators, outputs, blocked)
         self.output_bindings = self._bind_outputs(outputs)
         self.workspace_bytes = self._place_internal(operators)
 
@@ -191,7 +201,9 @@ class _RegionStorage:
         workspace = -(-self.workspace_bytes // ALIGNMENT) * ALIGNMENT
         return [0, constants, constants + workspace]
 
-    def _bind_inputs(self, operators: Sequence[Operator], outputs: set[str]) -> tuple[TensorBinding, ...]:
+    def _bind_inputs(
+        self, operators: Sequence[Operator], outputs: set[str], blocked: frozenset[str]
+    ) -> tuple[TensorBinding, ...]:
         produced = {operator.output.name for operator in operators}
         bindings: list[TensorBinding] = []
         for name, tensor in self._tensors.items():
@@ -199,7 +211,9 @@ class _RegionStorage:
                 continue
             computing = [operator for operator in operators if not isinstance(operator, View)]
             readers = [each for each in computing if any(self.root(t.name) == name for t in each.inputs)]
-            layouts = input_layouts(tensor, readers, self.config)
+            layouts = InputLayouts(None, (), True)
+            if name not in blocked:
+                layouts = input_layouts(tensor, readers, self.config)
             if layouts.window is not None:  # under every name by which a view lets a reader see it
                 raw = self._add_io(tensor, layouts.window, bindings)
                 self.raw.update({reader.inputs[0].name: raw for reader in layouts.gathering})

@@ -21,7 +21,7 @@ from weft.schedule.convolution import (
 from weft.schedule.convolution_cost import estimate, ramp
 from weft_sim.machine import MachineConfig
 
-__all__ = ["best_tile"]
+__all__ = ["best_tile", "estimated_cycles", "rough_cycles", "tile_boundaries", "tile_fits", "tile_orders"]
 
 LOOKED_AT = 48
 """So many tiles, the best without it, are compared with their ramp."""
@@ -113,3 +113,33 @@ def _fits(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: 
     if input_bytes(shape, tile, lanes) * min(2, inputs) > room[0]:
         return False
     return weight_bytes(shape, tile, lanes) * min(2, channels * parts) <= room[1]
+
+
+def tile_fits(shape: ConvolutionShape, tile: ConvolutionTile, config: MachineConfig) -> bool:
+    """Whether the machine's memories hold what the tile needs at the same time."""
+    return _fits(shape, tile, _areas(config), config)
+
+
+def tile_boundaries(config: MachineConfig) -> list[int]:
+    """The scratchpad addresses between inputs and weights that tiles may have."""
+    return boundaries(_areas(config), config)
+
+
+def tile_orders(shape: ConvolutionShape, tile: ConvolutionTile, config: MachineConfig) -> Iterator[ConvolutionTile]:
+    """A tile that fits in both loop orders and with every size of weight pieces that fits."""
+    return _orders(shape, tile, _areas(config), config)
+
+
+def rough_cycles(shape: ConvolutionShape, tile: ConvolutionTile, config: MachineConfig) -> float:
+    """The estimate without the wait at the start."""
+    return estimate(shape, tile, _areas(config), config)
+
+
+def estimated_cycles(shape: ConvolutionShape, tile: ConvolutionTile, config: MachineConfig) -> float:
+    """The estimate by which `best_tile` chooses in the end."""
+    return estimate(shape, tile, _areas(config), config, ramp(shape, tile, config))
+
+
+@functools.lru_cache(maxsize=16)
+def _areas(config: MachineConfig) -> Areas:
+    return Areas.of(config)
