@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from weft.codegen.context import Context
+from weft.codegen.convolution_epilogue import join_tile, load_other, requantize_tile, store_tile
 from weft.codegen.convolution_pieces import Pieces
 from weft.codegen.convolution_plan import ConvolutionPlan
-from weft.codegen.epilogue import requantize_tile, store_tile
 from weft.codegen.iteration import Iteration
 from weft.codegen.products import products
 from weft.schedule.steps import steps
@@ -29,8 +29,13 @@ def emit_convolution(plan: ConvolutionPlan, context: Context) -> list[Iteration]
             parameters, loads = pieces.parameters(step)
             iteration.loads += loads
             output = pieces.output(step)
-            iteration.vectors += requantize_tile(plan, step, accumulator, output, parameters, context)
-            iteration.stores += store_tile(plan, step, output, context)
+            if plan.other is None:
+                iteration.vectors += requantize_tile(plan, step, accumulator, output, parameters, context.lanes)
+            else:
+                other = pieces.output(step)
+                iteration.loads += load_other(plan, step, other, context.lanes)
+                iteration.vectors += join_tile(plan, step, accumulator, other, output, parameters, context.lanes)
+            iteration.stores += store_tile(plan, step, output, context.lanes)
             iteration.writes = (plan.output_name,)
         iterations.append(iteration)
     return iterations

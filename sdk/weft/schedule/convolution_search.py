@@ -100,7 +100,7 @@ def _orders(
 def _fits(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig) -> bool:
     """Two boxes, and two input pieces and two weight pieces, or all of them."""
     lanes, size = config.lanes, tile.rows * tile.columns * tile.out_blocks
-    if size > areas.accumulator_rows or size * lanes > areas.output_bytes:
+    if size > areas.accumulator_rows or size * lanes * (1 + shape.joins) > areas.output_bytes:
         return False
     if tile.out_blocks > areas.parameter_blocks(lanes):
         return False
