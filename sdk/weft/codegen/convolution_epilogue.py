@@ -1,20 +1,26 @@
-"""What follows the products of a convolution tile: bias, requantization, a join with another tensor, and the store."""
+"""What follows the products of a convolution tile: bias, requantization, what is fused, and the store."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from weft.codegen.context import Context
 from weft.codegen.convolution_plan import ConvolutionPlan
 from weft.codegen.elementwise import OPERATIONS, pair_constants
 from weft.codegen.epilogue import output_clamp, source
+from weft.codegen.iteration import Iteration
 from weft.codegen.storage import Geometry
 from weft.codegen.transfer import Loop, load, store
 from weft.errors import CompileError
-from weft.ir.joined import JoinedConvolution
+from weft.ir.fused import FusedConvolution
+from weft.ir.operators import Elementwise, TableLookup
 from weft.schedule.steps import Step
-from weft_sim.isa import PARAMETER_VECTORS, Instruction, Source, Vector
+from weft_runtime.executable import REGISTER_CONSTANTS
+from weft_sim.isa import PARAMETER_VECTORS, Instruction, Source, Table, Vector
 
-__all__ = ["join_tile", "load_other", "requantize_tile", "store_tile"]
+__all__ = ["Tail", "load_other", "requantize_tile", "store_tile"]
 
 
 def output_strides(plan: ConvolutionPlan, step: Step) -> tuple[int, int]:
@@ -35,27 +41,50 @@ def requantize_tile(
     ]  # fmt: skip
 
 
-def join_tile(
-    plan: ConvolutionPlan, step: Step, accumulator: int, other: int, output: int, parameters: int, lanes: int
-) -> list[Instruction]:
-    """The same, then dequantized, joined with the tile of another tensor at byte address `other`, and quantized."""
-    operator = plan.operator
-    assert isinstance(operator, JoinedConvolution)
-    between, join = operator.between, operator.join
-    by = pair_constants(join)
-    if by is None:
-        raise CompileError(f"node {operator.name!r}: {join.name!r} was fused though its division needs its own passes")
-    block, position = output_strides(plan, step)
-    return [
-        Vector(
-            **output_clamp(join.output, join.low, join.high),
-            **_over_tile(plan, step, accumulator, output, parameters, lanes),
-            a_round=1, a_low=float(operator.low - between.zero_point), a_high=float(operator.high - between.zero_point),
-            a_rescale=float(by.a), operation=OPERATIONS[join.kind], scale=float(by.result),
-            b_source=source(join.second), b=other // lanes, b_zero=join.second.zero_point, b_scale=float(by.b),
-            b_stride_0=block, b_stride_4=position,
-        )
-    ]  # fmt: skip
+class Tail:
+    """What is fused behind a convolution's requantization: operand a of one more operation."""
+
+    def __init__(self, plan: ConvolutionPlan, fused: FusedConvolution, context: Context) -> None:
+        self._plan, self._fused, self._lanes = plan, fused, context.lanes
+        self._context = context
+        self._slot = context.next_table() if isinstance(fused.tail, TableLookup) else 0
+
+    def prepare(self, iteration: Iteration) -> None:
+        """Loads a table; to be called for the first iteration that computes results."""
+        tail, zero = self._fused.tail, self._fused.between.zero_point
+        if not isinstance(tail, TableLookup):
+            return
+        entries = np.roll(tail.table - tail.output.zero_point, -zero).astype("<f4").tobytes()
+        place, offset = self._context.next_slot("parameters"), self._context.constants.add(entries)
+        iteration.loads += load(REGISTER_CONSTANTS, offset, place, len(entries), [])
+        iteration.vectors.append(Table(slot=self._slot, source=place // self._lanes))
+
+    def passes(self, step: Step, accumulator: int, other: int, output: int, parameters: int) -> list[Instruction]:
+        """The tile's pass; `other`: byte address of the tile of the tensor that is joined."""
+        fused, between = self._fused, self._fused.between
+        tail: dict[str, Any] = {"b_source": Source.IMMEDIATE, "table": self._slot + 1}
+        low, high = fused.tail.output.limits
+        if isinstance(fused.tail, Elementwise):
+            low, high = fused.tail.low, fused.tail.high
+            tail = self._joined(fused.tail, step, other)
+        return [
+            Vector(
+                **output_clamp(fused.output, low, high),
+                **_over_tile(self._plan, step, accumulator, output, parameters, self._lanes), **tail,
+                a_round=1, a_low=float(fused.low - between.zero_point), a_high=float(fused.high - between.zero_point),
+            )
+        ]  # fmt: skip
+
+    def _joined(self, join: Elementwise, step: Step, other: int) -> dict[str, Any]:
+        by = pair_constants(join)
+        if by is None:
+            raise CompileError(f"node {join.name!r} was fused though its division needs passes of its own")
+        block, position = output_strides(self._plan, step)
+        return {
+            "a_rescale": float(by.a), "operation": OPERATIONS[join.kind], "scale": float(by.result),
+            "b_source": source(join.second), "b": other // self._lanes, "b_zero": join.second.zero_point,
+            "b_scale": float(by.b), "b_stride_0": block, "b_stride_4": position,
+        }  # fmt: skip
 
 
 def _over_tile(

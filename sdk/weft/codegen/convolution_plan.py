@@ -18,7 +18,6 @@ from weft.codegen.packing import (
 )
 from weft.codegen.storage import Geometry, Storage, geometry
 from weft.codegen.window import InputStrides
-from weft.ir.joined import JoinedConvolution
 from weft.ir.operators import Convolution
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile, input_extent
 from weft.schedule.convolution_search import best_tile
@@ -131,7 +130,7 @@ def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan
     y_storage = context.storage[operator.output.name]
     fold = _folds(viewed, x_storage.layout.view)
     data, offsets = _pack(viewed, shape, context.lanes)
-    other = context.storage[operator.inputs[1].name] if isinstance(operator, JoinedConvolution) else None
+    other = context.storage[operator.inputs[1].name] if len(operator.inputs) > 1 else None
     return ConvolutionPlan(
         viewed, shape, tile, name, operator.output.name, x_storage, y_storage,
         geometry(x_storage.layout, fold=fold), geometry(y_storage.layout, fold=fold),
@@ -204,7 +203,7 @@ def _block_shape(
 
 
 def _joins(operator: Convolution) -> int:
-    return int(isinstance(operator, JoinedConvolution))
+    return len(operator.inputs) - 1
 
 
 def _skips(operator: Convolution) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What is fused into a convolution's epilogue: an element-wise operator whose other operand is there already."""
+"""What is fused into a convolution's epilogue: residual connections and functions of one value."""
 
 from __future__ import annotations
 
@@ -8,58 +8,92 @@ from collections.abc import Sequence
 
 from weft.codegen.convolution_plan import choose_tile
 from weft.codegen.elementwise import pair_constants
-from weft.ir.joined import JoinedConvolution
-from weft.ir.operators import BinaryKind, Convolution, Elementwise, Operator, Tensor, View
+from weft.ir.fused import FusedConvolution
+from weft.ir.operators import BinaryKind, Convolution, Elementwise, Operator, TableLookup, Tensor, View, same_bytes
 from weft_sim.machine import MachineConfig
 
-__all__ = ["fuse_joins"]
+__all__ = ["fuse_epilogues"]
 
 
-def fuse_joins(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> tuple[Operator, ...]:
-    """Joins of a convolution's result with another tensor (residual additions) become part of the convolution, which
-    then stands at the join's place.
+def fuse_epilogues(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> tuple[Operator, ...]:
+    """Joins of a convolution's result with another tensor (residual additions) and functions of it (tables) become part
+    of the convolution, which then stands at their place; so do the views between the two.
 
     Not fused: a result that something else reads or that leaves the region, operands of different layout, a subtraction
-    from the other tensor, and a join whose division needs passes of its own.
+    from the other tensor, a join whose division needs passes of its own, and what leaves no tile that fits.
     """
-    readers = Counter(tensor.name for operator in operators for tensor in operator.inputs)
-    producers = {operator.output.name: operator for operator in operators}
-    fused: dict[str, JoinedConvolution] = {}
-    gone: set[str] = set()
-    for operator in operators:
-        if not isinstance(operator, Elementwise) or operator.per_channel or operator.constant is not None:
-            continue
-        for position in (1, 0):
-            tensor = operator.inputs[position]
-            anchor = producers.get(tensor.name)
-            alone = readers[tensor.name] == 1 and tensor.name not in outputs
-            if not alone or not isinstance(anchor, Convolution) or isinstance(producers.get(anchor.output.name), View):
-                continue
-            joined = _join(anchor, operator, position, producers)
-            if joined is not None and choose_tile(joined, joined.inputs[0].view, config, gather=False) is not None:
-                fused[operator.name] = joined
-                gone.add(anchor.name)
-                break
-    return tuple(fused.get(operator.name, operator) for operator in operators if operator.name not in gone)
+    return _Fusion(operators, outputs, config).run()
 
 
-def _join(
-    anchor: Convolution, join: Elementwise, position: int, producers: dict[str, Operator]
-) -> JoinedConvolution | None:
-    """The convolution with its result as operand a of the join, or None where that cannot be."""
-    other = join.inputs[1 - position]
-    if position == 1:
-        if join.kind == BinaryKind.SUBTRACT:
+class _Fusion:
+    def __init__(self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> None:
+        self.operators, self.outputs, self.config = operators, outputs, config
+        self.readers = Counter(tensor.name for operator in operators for tensor in operator.inputs)
+        self.producers = {operator.output.name: operator for operator in operators}
+
+    def run(self) -> tuple[Operator, ...]:
+        """The operators, those that are fused as one."""
+        fused: dict[str, FusedConvolution] = {}
+        gone: set[str] = set()
+        for operator in self.operators:
+            for position in (1, 0) if isinstance(operator, Elementwise) else (0,):
+                behind = self._behind(operator, position)
+                joined = None if behind is None else self._fuse(behind[0], operator, position)
+                if behind is not None and joined is not None and behind[0].name not in gone:
+                    fused[operator.name] = joined
+                    gone |= {behind[0].name, *behind[1]}
+                    break
+        return tuple(fused.get(each.name, each) for each in self.operators if each.name not in gone)
+
+    def _behind(self, operator: Operator, position: int) -> tuple[Convolution, list[str]] | None:
+        """The convolution whose result is the operand, if nothing else reads it, and the views between."""
+        if not isinstance(operator, Elementwise | TableLookup) or position >= len(operator.inputs):
             return None
-        join = dataclasses.replace(join, inputs=(join.inputs[1], join.inputs[0]), second=join.inputs[0])
-    if isinstance(producers.get(other.name), View) or not _alike(anchor.output, other, join.output):
+        tensor, views = operator.inputs[position], list[str]()
+        while self.readers[tensor.name] == 1 and tensor.name not in self.outputs:
+            producer = self.producers.get(tensor.name)
+            if isinstance(producer, Convolution):
+                return producer, views
+            if not isinstance(producer, View) or producer.inputs[0].view != producer.output.view:
+                return None
+            tensor = producer.inputs[0]
+            views.append(producer.name)
         return None
-    if isinstance(anchor, JoinedConvolution) or pair_constants(join) is None:
-        return None
-    fields = {field.name: getattr(anchor, field.name) for field in dataclasses.fields(Convolution)}
-    fields |= {"nodes": (*anchor.nodes, *join.nodes), "inputs": (anchor.inputs[0], other), "output": join.output}
-    return JoinedConvolution(**fields, between=anchor.output, join=join)
 
+    def _fuse(
+        self, anchor: Convolution, tail: Elementwise | TableLookup | Operator, position: int
+    ) -> FusedConvolution | None:
+        inputs = anchor.inputs[:1]
+        match tail:
+            case Elementwise():
+                other = tail.inputs[1 - position] if len(tail.inputs) == 2 else None
+                if other is None or tail.per_channel or not self._stored_as_is(other, tail.output):
+                    return None
+                if position == 1 and tail.kind == BinaryKind.SUBTRACT:
+                    return None
+                if position == 1:
+                    tail = dataclasses.replace(tail, inputs=(tail.inputs[1], other), second=other)
+                if pair_constants(tail) is None:
+                    return None
+                inputs = (inputs[0], other)
+            case TableLookup():
+                pass
+            case _:
+                return None
+        if isinstance(anchor, FusedConvolution) or anchor.output.view != tail.output.view:
+            return None
+        fields = {field.name: getattr(anchor, field.name) for field in dataclasses.fields(Convolution)}
+        fields |= {"nodes": (*anchor.nodes, *tail.nodes), "inputs": inputs, "output": tail.output}
+        fused = FusedConvolution(**fields, between=anchor.output, tail=tail)
+        fits = choose_tile(fused, fused.inputs[0].view, self.config, gather=False) is not None
+        return fused if fits else None
 
-def _alike(*tensors: Tensor) -> bool:
-    return len({(tensor.view, tensor.form) for tensor in tensors}) == 1
+    def _stored_as_is(self, tensor: Tensor, output: Tensor) -> bool:
+        """Whether the tensor's bytes lie like the output's: it is no view of something stored in another way."""
+        if tensor.view != output.view:
+            return False
+        while isinstance(producer := self.producers.get(tensor.name), View):
+            tensor = producer.inputs[0]
+            if not same_bytes(tensor.view, producer.output.view, self.config.lanes):
+                return False
+        return True

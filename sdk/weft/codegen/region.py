@@ -10,7 +10,7 @@ from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
 from weft.codegen.elementwise import emit_elementwise, emit_table
-from weft.codegen.fusion import fuse_joins
+from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.instance_norm import emit_instance_norm, instance_norm_blocks
 from weft.codegen.interpolation import emit_interpolation, interpolation_tile
 from weft.codegen.iteration import Iteration, interleave
@@ -68,7 +68,7 @@ def lower_region(operators: Sequence[Operator], outputs: set[str], config: Machi
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
-    operators = fuse_joins(operators, outputs, config)
+    operators = fuse_epilogues(operators, outputs, config)
     storage = _RegionStorage(operators, outputs, config)
     context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
     iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
