@@ -126,6 +126,10 @@ def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan
     if chosen is None:
         return None
     shape, tile = chosen
+    if context.by_rows:
+        by_rows = dataclasses.replace(shape, by_rows=True)
+        found = best_tile(by_rows, context.config)
+        shape, tile = (by_rows, found[0]) if found is not None else chosen
     viewed = with_view(operator, x_storage.layout.view)
     y_storage = context.storage[operator.output.name]
     fold = _folds(viewed, x_storage.layout.view)
