@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
-from weft.codegen.estimate import estimate_region
-from weft.codegen.region import input_layouts, lower_region
+from weft.codegen.estimate import RegionEstimate, estimate_region
+from weft.codegen.overlap import can_overlap
+from weft.codegen.region import LoweredRegion, input_layouts, lower_region
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
 from weft.schedule.choice import TileChoices
+from weft.schedule.options import ScheduleOptions
 from weft.tuning.cache import TunedTiles
 from weft_runtime.backend import register_backend
 from weft_runtime.devices import Device
@@ -51,8 +53,7 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        region = lower_region(request.operators, set(request.outputs), self.machine, self.tiles)
-        estimate = estimate_region(request.name, region, self.machine)
+        region, estimate = self._fastest(request)
         return EmittedRegion(
             encode_program(region.instructions),
             region.constants,
@@ -64,6 +65,16 @@ class NpuAccelerator(Accelerator):
             region.sources,
             estimate.by_node,
         )
+
+    def _fastest(self, request: RegionRequest) -> tuple[LoweredRegion, RegionEstimate]:
+        """The region with row operators beside products or not, where that is a question."""
+        outputs, machine = set(request.outputs), self.machine
+        options = [ScheduleOptions(side_by_side=False)]
+        if can_overlap(request.operators, machine):
+            options.append(ScheduleOptions())
+        regions = [lower_region(request.operators, outputs, machine, each, self.tiles) for each in options]
+        estimates = [estimate_region(request.name, each, machine) for each in regions]
+        return min(zip(regions, estimates, strict=True), key=lambda found: found[1].cycles)
 
 
 class NpuBackend(Backend):

@@ -38,7 +38,9 @@ class ConstantPool:
 @dataclass
 class Context:
     """Mutable state of emission. `storage` maps tensor names to DRAM; `raw_inputs` maps names of region inputs to
-    their row-major, host-padded form where a first layer gathers its windows from that; `tiles` may choose tiles."""
+    their row-major, host-padded form where a first layer gathers its windows from that. `part` names the part of the
+    memories whose slots these are, where operators share the machine. `by_rows`: convolutions walk over positions
+    outermost, in several tiles. `tiles` may choose tiles."""
 
     config: MachineConfig
     areas: Areas
@@ -48,6 +50,8 @@ class Context:
     turns: dict[str, int] = field(default_factory=dict)
     rings: dict[str, Ring] = field(default_factory=dict)
     tiles: TileChoices = ANALYTIC
+    part: str = ""
+    by_rows: bool = False
 
     @property
     def lanes(self) -> int:
@@ -56,12 +60,12 @@ class Context:
 
     def ring(self, kind: str) -> Ring:
         """The ring of that kind, which goes on where the operator before has stopped."""
-        return self.rings.setdefault(kind, Ring())
+        return self.rings.setdefault(self.part + kind, Ring())
 
     def next_slot(self, kind: str) -> int:
         """The slot (an address) of that kind that was not used last."""
-        turn = self.turns.get(kind, 1) ^ 1
-        self.turns[kind] = turn
+        turn = self.turns.get(self.part + kind, 1) ^ 1
+        self.turns[self.part + kind] = turn
         slots: tuple[int, int] = getattr(self.areas, kind)
         return slots[turn]
 

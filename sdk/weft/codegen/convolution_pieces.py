@@ -40,7 +40,7 @@ class Pieces:
         self._weights.cover(plan.tile.boundary, areas.output[0])
         self._output.cover(areas.output[0], areas.output[0] + 2 * areas.output_bytes)
         self._parameters.cover(areas.parameters[0], areas.parameters[0] + 2 * areas.parameter_bytes)
-        self._accumulators.cover(0, 2 * areas.accumulator_rows)
+        self._accumulators.cover(areas.accumulators[0], areas.accumulators[0] + 2 * areas.accumulator_rows)
         shape, tile, lanes = plan.shape, plan.tile, config.lanes
         self._input_unit = piece_unit(input_bytes(shape, tile, lanes), all_input_pieces(shape, tile), self._x.size)
         group = weight_bytes(shape, tile, lanes) // tile.out_blocks * tile.weight_blocks

@@ -30,7 +30,8 @@ __all__ = ["ConvolutionPlan", "choose_tile", "gathers_windows", "plan_convolutio
 
 @dataclass(frozen=True)
 class ConvolutionPlan:
-    """One convolution, decided. `block_offsets[b]` is the byte offset of output block b's weights (and one more)."""
+    """One convolution, decided. `block_offsets[b]` is the byte offset of output block b's weights (and one more).
+    `other_storage`: the tensor that is joined with the result, if any."""
 
     operator: Convolution
     shape: ConvolutionShape
@@ -41,6 +42,8 @@ class ConvolutionPlan:
     y_storage: Storage
     x: Geometry
     y: Geometry
+    other_storage: Storage | None
+    other: Geometry | None
     weight_offset: int
     parameter_offset: int
     block_offsets: tuple[int, ...]
@@ -140,13 +143,19 @@ def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan
     if chosen is None:
         return None
     shape, tile = chosen
+    if context.by_rows:
+        by_rows = dataclasses.replace(shape, by_rows=True)
+        found = best_tile(by_rows, context.config)
+        shape, tile = (by_rows, found[0]) if found is not None else chosen
     viewed = with_view(operator, x_storage.layout.view)
     y_storage = context.storage[operator.output.name]
     fold = _folds(viewed, x_storage.layout.view)
     data, offsets = _pack(viewed, shape, context.lanes)
+    other = context.storage[operator.inputs[1].name] if len(operator.inputs) > 1 else None
     return ConvolutionPlan(
         viewed, shape, tile, name, operator.output.name, x_storage, y_storage,
         geometry(x_storage.layout, fold=fold), geometry(y_storage.layout, fold=fold),
+        other, None if other is None else geometry(other.layout, fold=fold),
         context.constants.add(data), context.constants.add(parameter_records(operator, context.lanes)),
         tuple(offsets), tuple(needed_blocks(operator, context.lanes)),
     )  # fmt: skip
@@ -209,8 +218,13 @@ def _block_shape(
     skips = _skips(operator) if mode == ConvolutionMode.DENSE else (1, 1)
     strides = (operator.strides[0] // skips[0], operator.strides[1] // skips[1])
     return ConvolutionShape(
-        mode, n, rows, columns, -(-outputs // lanes), reduce_blocks, kernel, strides, operator.dilations, skips
-    )
+        mode, n, rows, columns, -(-outputs // lanes), reduce_blocks, kernel, strides, operator.dilations, skips,
+        joins=_joins(operator),
+    )  # fmt: skip
+
+
+def _joins(operator: Convolution) -> int:
+    return len(operator.inputs) - 1
 
 
 def _skips(operator: Convolution) -> tuple[int, int]:
@@ -230,5 +244,5 @@ def _gathered_shape(operator: Convolution, config: MachineConfig) -> Convolution
     vectors = -(-int(kernel_rows) * run // config.lanes)
     return ConvolutionShape(
         ConvolutionMode.IM2COL, n, rows, columns, -(-int(outputs) // config.lanes), vectors, (1, 1), (1, 1), (1, 1),
-        run_bytes=run, runs_per_position=int(np.int64(kernel_rows)),
+        joins=_joins(operator), run_bytes=run, runs_per_position=int(np.int64(kernel_rows)),
     )  # fmt: skip

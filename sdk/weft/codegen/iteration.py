@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from weft_sim.accesses import Access, accesses
+from weft_sim.accesses import accesses
 from weft_sim.footprint import Footprint, overlap
 from weft_sim.isa import Instruction, Space
 from weft_sim.machine import MachineConfig
 
-__all__ = ["Iteration", "interleave"]
+__all__ = ["Iteration", "Touched", "interleave"]
 
 _DRAM_BYTES = 1 << 32
 
@@ -48,37 +48,48 @@ def interleave(
     return _Interleaver(iterations, config, registers).run()
 
 
-class _Stage:
-    """One kind of work of one tile; `rank` is its place in the sequential program."""
+class Touched:
+    """The addresses that instructions touch."""
 
-    __slots__ = ("_found", "hulls", "instructions", "open", "rank", "source")
-
-    def __init__(self, rank: int, source: str, instructions: list[Instruction]) -> None:
-        self.rank, self.source, self.instructions = rank, source, instructions
-        self.open = bool(instructions)
+    def __init__(self) -> None:
         self._found: dict[tuple[Space, bool], list[Footprint]] = {}
-        self.hulls: dict[tuple[Space, bool], tuple[int, int]] = {}
+        self._hulls: dict[tuple[Space, bool], tuple[int, int]] = {}
 
-    def locate(self, config: MachineConfig, registers: Sequence[int]) -> None:
-        """Finds what the stage touches."""
-        found: list[Access] = []
-        for instruction in self.instructions:
-            found += accesses(config, instruction, registers, _DRAM_BYTES)
-        for space, write, area in found:
-            self._found.setdefault((space, write), []).append(area)
-        for key, areas in self._found.items():
-            self.hulls[key] = min(area.low for area in areas), max(area.high for area in areas)
+    @classmethod
+    def by(cls, instructions: Sequence[Instruction], config: MachineConfig, registers: Sequence[int]) -> Touched:
+        """What these touch, with the registers at these values."""
+        touched = cls()
+        for instruction in instructions:
+            for space, write, area in accesses(config, instruction, registers, _DRAM_BYTES):
+                touched._found.setdefault((space, write), []).append(area)
+        for key, areas in touched._found.items():
+            touched._hulls[key] = min(area.low for area in areas), max(area.high for area in areas)
+        return touched
 
-    def conflicts(self, other: _Stage) -> bool:
-        """Whether the two touch a common address that one of them writes."""
-        for (space, write), (low, high) in self.hulls.items():
+    def conflicts(self, other: Touched) -> bool:
+        """Whether the two have a common address that one of them writes."""
+        for (space, write), (low, high) in self._hulls.items():
             for kind in (True, False) if write else (True,):
-                hull = other.hulls.get((space, kind))
+                hull = other._hulls.get((space, kind))
                 if hull is None or hull[0] > high or low > hull[1]:
                     continue
                 if _meet(self._found[space, write], other._found[space, kind]):
                     return True
         return False
+
+
+class _Stage:
+    """One kind of work of one tile; `rank` is its place in the sequential program."""
+
+    __slots__ = ("instructions", "open", "rank", "source", "touched")
+
+    def __init__(self, rank: int, source: str, instructions: list[Instruction], touched: Touched) -> None:
+        self.rank, self.source, self.instructions, self.touched = rank, source, instructions, touched
+        self.open = bool(instructions)
+
+    def conflicts(self, other: _Stage) -> bool:
+        """Whether the two touch a common address that one of them writes."""
+        return self.touched.conflicts(other.touched)
 
 
 def _meet(areas: Sequence[Footprint], others: Sequence[Footprint]) -> bool:
@@ -90,10 +101,11 @@ class _Tile:
 
     __slots__ = ("constants", "loads", "products", "stores", "vectors")
 
-    def __init__(self, index: int, iteration: Iteration) -> None:
+    def __init__(self, index: int, iteration: Iteration, config: MachineConfig, registers: Sequence[int]) -> None:
         stages = (iteration.constants, iteration.loads, iteration.products, iteration.vectors, iteration.stores)
         self.constants, self.loads, self.products, self.vectors, self.stores = (
-            _Stage(5 * index + place, iteration.source, instructions) for place, instructions in enumerate(stages)
+            _Stage(5 * index + place, iteration.source, each, Touched.by(each, config, registers))
+            for place, each in enumerate(stages)
         )
 
     @property
@@ -139,10 +151,7 @@ class _Interleaver:
             number, iteration = next(self.source, (0, None))
             if iteration is None:
                 return None
-            tile = _Tile(number, iteration)
-            for stage in tile.stages:
-                stage.locate(self.config, self.registers)
-            self.window.append(tile)
+            self.window.append(_Tile(number, iteration, self.config, self.registers))
         return self.window[index - self.first] if index >= self.first else None
 
     def _place_loads(self, index: int, tile: _Tile) -> None:
@@ -152,9 +161,9 @@ class _Interleaver:
         behind = self._tile(index - 1)
         recent = None if behind is None else behind.products
         following = self._tile(index + 1)
-        if following is not None and following.constants.open and self._blocked(tile.loads, None):
-            if not self._blocked(following.constants, recent):
-                self._emit(following.constants)
+        passing = following is not None and following.constants.open and self._blocked(tile.loads, None)
+        if following is not None and passing and not self._blocked(following.constants, recent):
+            self._emit(following.constants)
         self._place(tile.loads)
         self._hoist(index + 1, recent)
 

@@ -35,7 +35,8 @@ class ConvolutionMode(Enum):
 class ConvolutionShape:
     """What the tile search needs to know. Blocks are of `lanes` channels; `reduce_blocks` is the most input blocks
     (IM2COL: vectors of one gathered window) that one output block reads; `kernel` is (1, 1) for IM2COL. `skips`: of an
-    axis along which the kernel is 1, only every skips-th row or column is loaded, and its stride is 1."""
+    axis along which the kernel is 1, only every skips-th row or column is loaded, and its stride is 1. `joins`: tensors
+    like the output that the epilogue reads. `by_rows`: positions are the outermost loop, in several tiles."""
 
     mode: ConvolutionMode
     images: int
@@ -47,6 +48,8 @@ class ConvolutionShape:
     strides: tuple[int, int]
     dilations: tuple[int, int]
     skips: tuple[int, int] = (1, 1)
+    joins: int = 0
+    by_rows: bool = False
     run_bytes: int = 0
     runs_per_position: int = 0
 

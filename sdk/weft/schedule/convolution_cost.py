@@ -50,11 +50,11 @@ def estimate(
     boxes = places * channels
     mxu = _mxu_cycles(shape, tile, lanes, places) + STEP_CYCLES * boxes * parts
     vpu = positions * shape.out_blocks + (PARAMETER_VECTORS + TIMING["VPU_LATENCY"]) * boxes
-    instructions = boxes * (parts + 2) + 2 * traffic.input_loads + traffic.weight_loads
+    instructions = boxes * (parts + 2 + shape.joins) + 2 * traffic.input_loads + traffic.weight_loads
     loads = traffic.input_loads * _load_cycles(shape, tile, traffic.input_piece, config)
     loads += traffic.weight_loads * traffic.weight_piece / rate
     moved = traffic.input_loads * traffic.input_piece + traffic.weight_loads * traffic.weight_piece
-    moved += positions * shape.out_blocks * lanes + instructions * INSTRUCTION_BYTES
+    moved += positions * shape.out_blocks * lanes * (1 + shape.joins) + instructions * INSTRUCTION_BYTES
     dram = max(loads, moved / rate)
     last = 1 if shape.out_blocks > 1 else tile.out_blocks
     tail = tile.rows * tile.columns * last * (1 + lanes / rate)

@@ -90,7 +90,7 @@ def _orders(
     if one * -(-shape.out_blocks // tile.out_blocks) * -(-shape.reduce_blocks // tile.reduce_blocks) <= room:
         pieces.add(shape.out_blocks)
     for weight_blocks, weights_outer in itertools.product(
-        sorted({min(piece, shape.out_blocks) for piece in pieces}), (True, False)
+        sorted({min(piece, shape.out_blocks) for piece in pieces}), (False,) if shape.by_rows else (True, False)
     ):
         yield ConvolutionTile(
             tile.rows, tile.columns, tile.out_blocks, weight_blocks, tile.reduce_blocks, weights_outer, tile.boundary
@@ -100,7 +100,9 @@ def _orders(
 def _fits(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig) -> bool:
     """Two boxes, and two input pieces and two weight pieces, or all of them."""
     lanes, size = config.lanes, tile.rows * tile.columns * tile.out_blocks
-    if size > areas.accumulator_rows or size * lanes > areas.output_bytes:
+    if shape.by_rows and tile.rows == shape.rows > 1:
+        return False
+    if size > areas.accumulator_rows or size * lanes * (1 + shape.joins) > areas.output_bytes:
         return False
     if tile.out_blocks > areas.parameter_blocks(lanes):
         return False
