@@ -37,7 +37,7 @@ def emit_convolution(plan: ConvolutionPlan, context: Context) -> list[Iteration]
                 other = pieces.output(step) if plan.other is not None else 0
                 iteration.loads += load_other(plan, step, other, context.lanes)
                 if not prepared:
-                    tail.prepare(iteration)
+                    tail.prepare(iteration, pieces)
                     prepared = True
                 iteration.vectors += tail.passes(step, accumulator, other, output, parameters)
             iteration.stores += store_tile(plan, step, output, context.lanes)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from weft.codegen.context import Context
+from weft.codegen.convolution_pieces import Pieces
 from weft.codegen.convolution_plan import ConvolutionPlan
 from weft.codegen.elementwise import OPERATIONS, pair_constants
 from weft.codegen.epilogue import output_clamp, source
@@ -49,13 +50,13 @@ class Tail:
         self._context = context
         self._slot = context.next_table() if isinstance(fused.tail, TableLookup) else 0
 
-    def prepare(self, iteration: Iteration) -> None:
+    def prepare(self, iteration: Iteration, pieces: Pieces) -> None:
         """Loads a table; to be called for the first iteration that computes results."""
         tail, zero = self._fused.tail, self._fused.between.zero_point
         if not isinstance(tail, TableLookup):
             return
         entries = np.roll(tail.table - tail.output.zero_point, -zero).astype("<f4").tobytes()
-        place, offset = self._context.next_slot("parameters"), self._context.constants.add(entries)
+        place, offset = pieces.table(len(entries)), self._context.constants.add(entries)
         iteration.loads += load(REGISTER_CONSTANTS, offset, place, len(entries), [])
         iteration.vectors.append(Table(slot=self._slot, source=place // self._lanes))
 

@@ -70,6 +70,10 @@ class Pieces:
         loads = load(REGISTER_CONSTANTS, offset, place, span.count * record, [])
         return place + (step.block - span.first) * record, loads
 
+    def table(self, size: int) -> int:
+        """Bytes for a table, among the parameters."""
+        return self._parameters.take("table", size)
+
     def weights(self, step: Step) -> tuple[int, list[Instruction]]:
         """The step's weights [block][input block][tap] inside their group's piece."""
         group, reduces = step.weight_group, step.reduce_group

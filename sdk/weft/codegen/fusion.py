@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from weft.codegen.convolution_plan import choose_tile
+from weft.codegen.convolution_plan import choose_tile, gathers_windows
 from weft.codegen.elementwise import pair_constants
 from weft.ir.fused import FusedConvolution
 from weft.ir.operators import BinaryKind, Convolution, Elementwise, Operator, TableLookup, Tensor, View, same_bytes
@@ -82,6 +82,8 @@ class _Fusion:
                 return None
         if isinstance(anchor, FusedConvolution) or anchor.output.view != tail.output.view:
             return None
+        if len(inputs) > 1 and gathers_windows(anchor, self.config):
+            return None  # a gathered input lies in rows, the other operand in blocks, and they may be the same tensor
         fields = {field.name: getattr(anchor, field.name) for field in dataclasses.fields(Convolution)}
         fields |= {"nodes": (*anchor.nodes, *tail.nodes), "inputs": inputs, "output": tail.output}
         fused = FusedConvolution(**fields, between=anchor.output, tail=tail)
