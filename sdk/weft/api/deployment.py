@@ -28,6 +28,7 @@ from weft.ir import Graph
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
 from weft.partition.costs.host import host_nanoseconds
 from weft.report import DeploymentView
+from weft_runtime.artifact import is_artifact
 from weft_runtime.dispatch import Phase, Task, tasks_of
 from weft_runtime.executable import Executable, HostGraph, TensorBinding
 from weft_runtime.inputs import check_inputs, split_samples
@@ -107,7 +108,11 @@ def deploy(
 ) -> DeploymentReport:
     """Plays out a deployment. `inputs` holds the samples that requests carry, in turn; without it they are random.
     Raises WeftError, also where an overlapped answer differs from the serial one or the device has no time."""
-    wishes = replace(prepare or PrepareOptions(), inputs=inputs, host=options.host)
+    wishes = replace(prepare or PrepareOptions(), inputs=inputs)
+    if isinstance(source, Model) or not (
+        isinstance(source, Executable) or is_artifact(source)
+    ):  # an artifact's partition stays
+        wishes = replace(wishes, host=options.host)
     variants = Variants(open_variants(source, target, wishes, progress))
     executable, count = variants.executables[0], min(COMPUTED, options.requests)
     if inputs is None:

@@ -51,7 +51,9 @@ def measure(given: Subject, tile: Tile) -> int:
     reads = frozenset(tensor.name for tensor in operator.inputs)
     gathers = isinstance(given.shape, ConvolutionShape) and given.shape.mode == ConvolutionMode.IM2COL
     tiles = FixedTile(given.shape, tile)
-    region = lower_region([operator], {operator.output.name}, given.machine, tiles=tiles, blocked=frozenset() if gathers else reads)
+    region = lower_region(
+        [operator], {operator.output.name}, given.machine, tiles=tiles, blocked=frozenset() if gathers else reads
+    )
     return estimate_region(operator.name, region, given.machine).cycles
 
 
