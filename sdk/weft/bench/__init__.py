@@ -71,6 +71,12 @@ def _deployment(
     return run(models, target, requests, hosts)
 
 
+def _networks(target: str = "weft-16", networks: str = "", models: str = "../shared/models") -> dict[str, Any]:
+    from weft.bench.whole_models import run
+
+    return run(target, networks, models)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
@@ -80,6 +86,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("deployment", "detectors with boxes decoded on the host, in simulated time", _deployment),
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
         Benchmark("vta", "the convolutions of VTA's published log, each alone: cycles, use of peak, bytes", _vta),
+        Benchmark("networks", "whole models: cycles, utilization, rooflines, figures of record", _networks),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }
