@@ -13,6 +13,7 @@ from weft.codegen.elementwise import emit_elementwise, emit_table
 from weft.codegen.instance_norm import emit_instance_norm, instance_norm_blocks
 from weft.codegen.interpolation import emit_interpolation, interpolation_tile
 from weft.codegen.iteration import Iteration, interleave
+from weft.codegen.joins import Place, joined_parts, place_parts
 from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
 from weft.codegen.matrix_product import emit_matrix_product, product_tile
 from weft.codegen.movement import emit_movement
@@ -106,6 +107,8 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             tile = pool_tile(operator, context.config)
             if tile is not None:
                 return emit_average_pool(operator, tile, context)
+        case Movement() if _lies_in_place(operator, context):
+            return []
         case Movement():
             moved = emit_movement(operator, context)
             if moved is not None:
@@ -135,6 +138,16 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
         case View():
             return []
     raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")
+
+
+def _lies_in_place(operator: Movement, context: Context) -> bool:
+    """Whether every part of a concatenation was written to its place in the result."""
+    parts = joined_parts(operator, context.lanes)
+    y = context.storage[operator.output.name]
+    places = [(context.storage[name], offset) for name, offset in parts]
+    return bool(parts) and all(
+        (part.register, part.offset) == (y.register, y.offset + offset) for part, offset in places
+    )
 
 
 @dataclass(frozen=True)
@@ -179,6 +192,7 @@ class _RegionStorage:
                 self._roots[operator.output.name] = self.root(operator.inputs[0].name)
         self.input_bindings = self._bind_inputs(operators, outputs)
         self.output_bindings = self._bind_outputs(outputs)
+        self._places = place_parts(operators, self.blocked.keys(), config.lanes)
         self.workspace_bytes = self._place_internal(operators)
 
     def root(self, name: str) -> str:
@@ -232,21 +246,38 @@ class _RegionStorage:
             return root
         return Storage(root.register, root.offset, blocked_layout(tensor.view, self.config.lanes))
 
+    def _whole(self, name: str) -> str:
+        """The tensor in whose bytes this one lies."""
+        root = self.root(name)
+        return self._places[root].whole if root in self._places else root
+
+    def _nbytes(self, name: str) -> int:
+        return blocked_layout(self._tensors[name].view, self.config.lanes).nbytes
+
     def _place_internal(self, operators: Sequence[Operator]) -> int:
+        first_use: dict[str, int] = {}
         last_use: dict[str, int] = {}
         for index, operator in enumerate(operators):
             for tensor in (*operator.inputs, operator.output):
-                last_use[self.root(tensor.name)] = index
-        lifetimes = []
-        for index, operator in enumerate(operators):
-            name = operator.output.name
-            if self.root(name) == name and name not in self.blocked:
-                layout = blocked_layout(operator.output.view, self.config.lanes)
-                lifetimes.append(Lifetime(name, layout.nbytes, index, last_use[name]))
+                whole = self._whole(tensor.name)
+                first_use.setdefault(whole, index)
+                last_use[whole] = index
+        produced = [self.root(operator.output.name) for operator in operators]
+        lifetimes = [
+            Lifetime(name, self._nbytes(name), first_use[name], last_use[name])
+            for name in dict.fromkeys(self._whole(name) for name in produced)
+            if name not in self.blocked and name in produced
+        ]
         offsets, total = plan_workspace(lifetimes)
         for name, offset in offsets.items():
             layout = blocked_layout(self._tensors[name].view, self.config.lanes)
             self.blocked[name] = Storage(REGISTER_WORKSPACE, offset, layout)
+        for name, place in self._places.items():
+            whole_storage, layout = (
+                self.blocked[place.whole],
+                blocked_layout(self._tensors[name].view, self.config.lanes),
+            )
+            self.blocked[name] = Storage(whole_storage.register, whole_storage.offset + place.offset, layout)
         for name in self._roots:
             if self.root(name) in self.blocked:  # else it is an input that only window-gathering readers take
                 self.blocked[name] = self._viewed(self.blocked[self.root(name)], self._tensors[name])
