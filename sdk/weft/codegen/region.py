@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from weft.codegen.affine import affine_tile, emit_affine
+from weft.codegen.chain.choose import choose_chains
+from weft.codegen.chain.emit import emit_chain
+from weft.codegen.chain.plan import ChainPlan
 from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
@@ -47,7 +51,19 @@ from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
 from weft_sim.synchronize import synchronize
 
-__all__ = ["InputLayouts", "LoweredRegion", "input_layouts", "lower_region"]
+__all__ = ["InputLayouts", "LoweredRegion", "RegionOptions", "input_layouts", "lower_region"]
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """Mechanisms that can be switched off, to see what each gains. `chains`: tensors between neighbouring operators
+    stay in the scratchpad."""
+
+    chains: bool = True
+
+
+DEFAULTS = RegionOptions()
+NO_CHAINS: Mapping[int, ChainPlan] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,16 +79,23 @@ class LoweredRegion:
     outputs: tuple[TensorBinding, ...]
 
 
-def lower_region(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> LoweredRegion:
+def lower_region(
+    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, options: RegionOptions = DEFAULTS
+) -> LoweredRegion:
     """Lowers operators in topological order; `outputs` names the tensors that are read outside.
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
     storage = _RegionStorage(operators, outputs, config)
     context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
-    iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
+    chains = choose_chains(operators, outputs, context) if options.chains else {}
+    if chains:
+        storage = _RegionStorage(operators, outputs, config, chains)
+        context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
+    parts = _emit_all(operators, chains, context)
     registers = storage.registers(len(context.constants.data))
-    order = [*interleave(iterations, config, registers), (Halt(), "")]
+    order = [pair for part in parts for pair in _ordered(part, config, registers)]
+    order.append((Halt(), ""))
     plain = [instruction for instruction, _ in order]
     return LoweredRegion(
         tuple(synchronize(config, plain, registers)),
@@ -83,6 +106,33 @@ def lower_region(operators: Sequence[Operator], outputs: set[str], config: Machi
         storage.input_bindings,
         storage.output_bindings,
     )
+
+
+Ordered = list[tuple[Instruction, str]]
+
+
+def _emit_all(
+    operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context
+) -> list[list[Iteration] | Ordered]:
+    """Iterations of neighbouring operators together, and between them the ordered instructions of chains; `chains` by
+    the index of their first members."""
+    parts: list[list[Iteration] | Ordered] = []
+    iterations: list[Iteration] = []
+    index = 0
+    while index < len(operators):
+        if index in chains:
+            parts += [iterations, emit_chain(chains[index], context)]
+            iterations = []
+            index += len(chains[index].members)
+            continue
+        iterations += _emit(operators[index], context)
+        index += 1
+    return [*parts, iterations]
+
+
+def _ordered(part: list[Iteration] | Ordered, config: MachineConfig, registers: Sequence[int]) -> Ordered:
+    iterations = [each for each in part if isinstance(each, Iteration)]
+    return interleave(iterations, config, registers) if iterations else [each for each in part if isinstance(each, tuple)]
 
 
 def _emit(operator: Operator, context: Context) -> list[Iteration]:
@@ -176,9 +226,13 @@ def input_layouts(tensor: Tensor, readers: Sequence[Operator], config: MachineCo
 
 
 class _RegionStorage:
-    """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace."""
+    """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace, but for
+    tensors that only the members of one chain need."""
 
-    def __init__(self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> None:
+    def __init__(
+        self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig,
+        chains: Mapping[int, ChainPlan] = NO_CHAINS,
+    ) -> None:  # fmt: skip
         self.config = config
         self.blocked: dict[str, Storage] = {}
         self.raw: dict[str, Storage] = {}
@@ -193,7 +247,7 @@ class _RegionStorage:
         self.input_bindings = self._bind_inputs(operators, outputs)
         self.output_bindings = self._bind_outputs(outputs)
         self._places = place_parts(operators, self.blocked.keys(), config.lanes)
-        self.workspace_bytes = self._place_internal(operators)
+        self.workspace_bytes = self._place_internal(operators, chains)
 
     def root(self, name: str) -> str:
         """The tensor whose storage this one shares."""
@@ -254,25 +308,36 @@ class _RegionStorage:
     def _nbytes(self, name: str) -> int:
         return blocked_layout(self._tensors[name].view, self.config.lanes).nbytes
 
-    def _place_internal(self, operators: Sequence[Operator]) -> int:
+    def _place_internal(self, operators: Sequence[Operator], chains: Mapping[int, ChainPlan]) -> int:
+        """All members of a chain count as one step: tiles of its results are stored while its inputs are still read."""
         first_use: dict[str, int] = {}
         last_use: dict[str, int] = {}
+        kept: set[str] = set()
+        behind = step = 0
         for index, operator in enumerate(operators):
+            if index in chains:
+                behind = index + len(chains[index].members)
+                kept.update({each.output.name for each in chains[index].members} - chains[index].stored)
+            step = step if index < behind and index not in chains else index
             for tensor in (*operator.inputs, operator.output):
-                whole = self._whole(tensor.name)
-                first_use.setdefault(whole, index)
-                last_use[whole] = index
-        produced = [self.root(operator.output.name) for operator in operators]
+                if tensor.name not in kept:
+                    whole = self._whole(tensor.name)
+                    first_use.setdefault(whole, step)
+                    last_use[whole] = step
+        produced = [name for name in map(self.root, (each.output.name for each in operators)) if name not in kept]
+        made = {each.output.name for each in operators}
         lifetimes = [
             Lifetime(name, self._nbytes(name), first_use[name], last_use[name])
-            for name in dict.fromkeys(self._whole(name) for name in produced)
-            if name not in self.blocked and name in produced
+            for name in dict.fromkeys(map(self._whole, produced))
+            if name not in self.blocked and name in made
         ]
         offsets, total = plan_workspace(lifetimes)
         for name, offset in offsets.items():
             layout = blocked_layout(self._tensors[name].view, self.config.lanes)
             self.blocked[name] = Storage(REGISTER_WORKSPACE, offset, layout)
         for name, place in self._places.items():
+            if place.whole not in self.blocked:
+                continue
             whole_storage, layout = (
                 self.blocked[place.whole],
                 blocked_layout(self._tensors[name].view, self.config.lanes),
