@@ -42,8 +42,11 @@ def joined_parts(operator: Operator, lanes: int) -> tuple[tuple[str, int], ...]:
     return tuple(parts)
 
 
-def place_parts(operators: Sequence[Operator], fixed: Collection[str], lanes: int) -> Mapping[str, Place]:
-    """Where parts of concatenations lie in the results, all parts of one or none. `fixed` tensors have a place already.
+def place_parts(
+    operators: Sequence[Operator], joins: Mapping[str, Sequence[tuple[str, int]]], fixed: Collection[str]
+) -> Mapping[str, Place]:
+    """Where parts of concatenations lie in the results, all parts of one or none. `joins`: the `joined_parts` of each
+    result; `fixed` tensors have a place already.
 
     The last concatenation comes first: of several that share parts (dense blocks), the largest takes them, and an
     earlier one whose parts then lie side by side is a piece of it.
@@ -51,10 +54,10 @@ def place_parts(operators: Sequence[Operator], fixed: Collection[str], lanes: in
     makers = {each.output.name: each for each in operators if not isinstance(each, View)}
     places: dict[str, Place] = {}
     for operator in reversed(operators):
-        parts = joined_parts(operator, lanes)
+        name = operator.output.name
+        parts = joins.get(name, ())
         if not parts:
             continue
-        name = operator.output.name
         if all(part in places for part, _ in parts):
             first = places[parts[0][0]]
             together = all(places[part] == Place(first.whole, first.offset + offset) for part, offset in parts)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from weft.codegen.affine import affine_tile, emit_affine
 from weft.codegen.chain.choose import choose_chains
 from weft.codegen.chain.emit import emit_chain
-from weft.codegen.chain.plan import ChainPlan
+from weft.codegen.chain.layout import ChainPlan
 from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
@@ -246,7 +246,8 @@ class _RegionStorage:
                 self._roots[operator.output.name] = self.root(operator.inputs[0].name)
         self.input_bindings = self._bind_inputs(operators, outputs)
         self.output_bindings = self._bind_outputs(outputs)
-        self._places = place_parts(operators, self.blocked.keys(), config.lanes)
+        joins = {each.output.name: joined_parts(each, config.lanes) for each in operators}
+        self._places = place_parts(operators, joins, self.blocked.keys())
         self.workspace_bytes = self._place_internal(operators, chains)
 
     def root(self, name: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from weft.codegen.chain.estimate import alone, chained
-from weft.codegen.chain.members import refuse
-from weft.codegen.chain.plan import ChainPlan, plan_chain
+from weft.codegen.chain.layout import ChainPlan
+from weft.codegen.chain.members import Member, member_of
+from weft.codegen.chain.plan import plan_chain
 from weft.codegen.context import Context
 from weft.ir.operators import Operator, View
 
@@ -20,17 +21,17 @@ LONGEST_WHOLE = 96
 
 def choose_chains(operators: Sequence[Operator], outputs: Collection[str], context: Context) -> dict[int, ChainPlan]:
     """Chains by the index of their first operator; operators are in topological order, chains do not overlap."""
-    refused = [bool(refuse(each, context)) for each in operators]
+    members = [member_of(each, context) for each in operators]
     last_reads = _last_reads(operators, outputs)
     best = [0.0] + [float("inf")] * len(operators)
     taken: list[tuple[int, ChainPlan | None]] = [(0, None)] * (len(operators) + 1)
-    for start, operator in enumerate(operators):
-        cost = best[start] + (0.0 if isinstance(operator, View) else alone(operator, context))
+    for start in range(len(operators)):
+        cost = best[start] + (0.0 if members[start].refusal else alone(members[start], context))
         if cost < best[start + 1]:
             best[start + 1], taken[start + 1] = cost, (start, None)
-        if refused[start]:
+        if members[start].refusal:
             continue
-        for stop, plan in _chains(operators, start, refused, last_reads, context):
+        for stop, plan in _chains(members, start, last_reads, context):
             cost = best[start] + chained(plan, context)
             if cost < best[stop]:
                 best[stop], taken[stop] = cost, (start, plan)
@@ -60,17 +61,17 @@ def _last_reads(operators: Sequence[Operator], outputs: Collection[str]) -> dict
 
 
 def _chains(
-    operators: Sequence[Operator], start: int, refused: Sequence[bool], last_reads: dict[str, int], context: Context
+    candidates: Sequence[Member], start: int, last_reads: dict[str, int], context: Context
 ) -> list[tuple[int, ChainPlan]]:
     """Chains that begin at `start`, with the index behind their last member: whole ones as long as they fit, tiled ones
     with as few tiles as fit."""
     found: list[tuple[int, ChainPlan]] = []
     whole = tiled = True
     fewest = 0
-    for stop in range(start + 1, min(len(operators), start + LONGEST_WHOLE) + 1):
-        if refused[stop - 1] or not (whole or tiled):
+    for stop in range(start + 1, min(len(candidates), start + LONGEST_WHOLE) + 1):
+        if candidates[stop - 1].refusal or not (whole or tiled):
             break
-        members = operators[start:stop]
+        members = candidates[start:stop]
         stored = {each.output.name for each in members if last_reads.get(each.output.name, -1) >= stop}
         if whole:
             plan = plan_chain(members, stored, 1, context)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from weft.codegen.chain.layout import Resident
 from weft.codegen.chain.pieces import Piece
-from weft.codegen.chain.plan import Resident
 from weft.codegen.epilogue import output_clamp
 from weft.codegen.window import InputStrides
 from weft.ir.operators import Convolution

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.codegen.chain.convolution import dense_product, depthwise_products, requantize
-from weft.codegen.chain.members import blocks_of, convolution_mode, reads
+from weft.codegen.chain.layout import ChainPlan, Resident
+from weft.codegen.chain.members import Member
 from weft.codegen.chain.order import Step, in_order
-from weft.codegen.chain.pieces import (
-    Cut,
-    Piece,
-    block_weight_bytes,
-    gathered_vectors,
-    pieces,
-    reduce_blocks,
-)
-from weft.codegen.chain.plan import ChainPlan, Resident
+from weft.codegen.chain.pieces import Cut, Piece, pieces
 from weft.codegen.chain.transfers import border, gather, input_steps, store_piece
 from weft.codegen.chain.vectors import average, joined, largest
 from weft.codegen.context import Context
-from weft.codegen.joins import joined_parts
 from weft.codegen.packing import dense_weights, depthwise_weights, im2col_weights, parameter_records
 from weft.codegen.storage import Storage
 from weft.codegen.transfer import load
 from weft.codegen.window import InputStrides
-from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Operator, Tensor
+from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Tensor
 from weft.schedule.convolution import ConvolutionMode
 from weft_runtime.executable import REGISTER_CONSTANTS
 from weft_sim.isa import PARAMETER_VECTORS, Instruction
@@ -55,13 +47,13 @@ class _Emitter:
         self._targets = {each.output.name: self._stored_at(each.output) for each in plan.members}
 
     def steps(self) -> Iterator[Step]:
-        members = [each for each in self.plan.members if not joined_parts(each, self.lanes)]
+        members = [each for each in self.plan.members if not each.parts]
         for tile in range(len(self.plan.spans)):
             ready: set[str] = set()
-            for operator in members:
-                yield from self._inputs(operator, tile, ready)
-                steps = list(self._member(operator, tile))
-                home = self.plan.home(operator.output.name)
+            for member in members:
+                yield from self._inputs(member, tile, ready)
+                steps = list(self._member(member, tile))
+                home = self.plan.home(member.output.name)
                 if home not in ready and steps:
                     ready.add(home)
                     held = self.plan.held(home, tile, self.lanes)
@@ -70,27 +62,28 @@ class _Emitter:
                     steps[0].written += [(held.address, held.end)] if fills else []
                 yield from steps
 
-    def _inputs(self, operator: Operator, tile: int, ready: set[str]) -> Iterator[Step]:
+    def _inputs(self, member: Member, tile: int, ready: set[str]) -> Iterator[Step]:
         """Loads of what the operator reads and no member makes."""
-        for read in reads(operator, self.context):
+        for read in member.reads:
             name = read.tensor.name
             if name in self.plan.inputs and name not in ready:
                 ready.add(name)
                 held, span = self.plan.resident(read.tensor, tile, self.lanes), self.plan.spans[tile][name]
                 storage = self.context.storage[name]
-                yield from input_steps(operator.name, self.plan.buffers[name], held, span, storage, self.lanes)
+                yield from input_steps(member.name, self.plan.buffers[name], held, span, storage, self.lanes)
 
-    def _member(self, operator: Operator, tile: int) -> Iterator[Step]:
+    def _member(self, member: Member, tile: int) -> Iterator[Step]:
+        operator = member.operator
         y = self.plan.resident(operator.output, tile, self.lanes)
         rows = self.plan.rows(operator.output, tile)
         if not rows:
             return
         if isinstance(operator, Convolution):
-            yield from self._convolution(operator, tile, rows, y)
+            yield from self._convolution(member, tile, rows, y)
             return
-        held = [self.plan.resident(read.tensor, tile, self.lanes) for read in reads(operator, self.context)]
+        held = [self.plan.resident(read.tensor, tile, self.lanes) for read in member.reads]
         for piece in pieces(
-            blocks_of(operator.output, self.lanes), rows, operator.output.view[3], self._cut(operator, len(rows)),
+            member.blocks, rows, operator.output.view[3], self._cut(member, len(rows)),
             by_position=isinstance(operator, Elementwise),
         ):  # fmt: skip
             step = Step(operator.name, used=[(each.address, each.end) for each in (*held, y)])
@@ -105,31 +98,32 @@ class _Emitter:
             step.stores += self._stores(operator.output, piece, y)
             yield step
 
-    def _cut(self, operator: Operator, rows: int) -> Cut:
+    def _cut(self, member: Member, rows: int) -> Cut:
         """Pieces of a pass without products."""
-        blocks, width = blocks_of(operator.output, self.lanes), operator.output.view[3]
-        match operator:
+        blocks, width = member.blocks, member.output.view[3]
+        match member.operator:
             case AveragePool():
                 return Cut(min(blocks, AVERAGED_BLOCKS), 1, 1)
-            case MaxPool():
-                vectors = width * operator.kernel[0] * operator.kernel[1]
+            case MaxPool(kernel=kernel):
+                vectors = width * kernel[0] * kernel[1]
                 return Cut(1, min(rows, max(1, VECTORS_AT_ONCE // vectors)), width)
             case _:
                 return Cut(blocks, min(rows, max(1, VECTORS_AT_ONCE // (blocks * width))), width)
 
-    def _convolution(self, operator: Convolution, tile: int, rows: range, y: Resident) -> Iterator[Step]:
+    def _convolution(self, member: Member, tile: int, rows: range, y: Resident) -> Iterator[Step]:
         plan, lanes = self.plan, self.lanes
-        mode = convolution_mode(operator, self.context)
-        gathers = mode == ConvolutionMode.IM2COL
-        blocks, reduces = blocks_of(operator.output, lanes), reduce_blocks(operator, self.context)
+        operator, gathers, reduces = member.operator, member.gathers, member.reduces
+        assert isinstance(operator, Convolution)
         weights = parameters = windows = -1
         last: Piece | None = None
-        for piece in pieces(blocks, rows, operator.output.view[3], plan.cuts[operator.name], by_position=gathers):
+        for piece in pieces(
+            member.blocks, rows, operator.output.view[3], plan.cuts[operator.name], by_position=gathers
+        ):
             step = Step(operator.name)
             if last is None or last.block != piece.block:
-                weights, parameters = self._weights(operator, piece, step)
+                weights, parameters = self._weights(member, piece, step)
             if gathers and (last is None or (last.row, last.column) != (piece.row, piece.column)):
-                windows = self._windows(operator, piece, step)
+                windows = self._windows(member, piece, step)
             last = piece
             accumulator = self._accumulators(piece.blocks * piece.rows * piece.columns)
             if gathers:
@@ -150,70 +144,73 @@ class _Emitter:
                     )
                 )
             else:
-                step.products += self._products(operator, piece, tile, reduces, weights, accumulator)
+                step.products += self._products(member, piece, tile, weights, accumulator)
                 held = plan.resident(operator.inputs[0], tile, lanes)
                 step.used.append((held.address, held.end))
             step.used += [
-                (weights, weights + piece.blocks * block_weight_bytes(operator, self.context)),
+                (weights, weights + piece.blocks * member.weight_bytes),
                 (parameters, parameters + piece.blocks * PARAMETER_VECTORS * lanes), (y.address, y.end),
             ]  # fmt: skip
             step.vectors.append(requantize(operator, piece, accumulator, y, parameters // lanes, lanes))
             step.stores += self._stores(operator.output, piece, y)
             yield step
 
-    def _products(
-        self, operator: Convolution, piece: Piece, tile: int, reduces: int, weights: int, accumulator: int
-    ) -> list[Instruction]:
-        lanes = self.lanes
+    def _products(self, member: Member, piece: Piece, tile: int, weights: int, accumulator: int) -> list[Instruction]:
+        operator, lanes = member.operator, self.lanes
+        assert isinstance(operator, Convolution)
         x = self.plan.resident(operator.inputs[0], tile, lanes)
-        depthwise = convolution_mode(operator, self.context) == ConvolutionMode.DEPTHWISE
+        depthwise = member.mode == ConvolutionMode.DEPTHWISE
         row = piece.row * operator.strides[0] - operator.pads[0]
         column = piece.column * operator.strides[1] - operator.pads[1]
         start = x.vector(lanes, piece.block if depthwise else 0, row, column)
         if depthwise:
             return depthwise_products(operator, piece, start, x.strides, weights // lanes, accumulator, lanes)
         taps = (int(operator.weights.shape[2]), int(operator.weights.shape[3]))
-        return [dense_product(operator, piece, start, x.strides, reduces, taps, weights // lanes, accumulator, lanes)]
+        return [
+            dense_product(operator, piece, start, x.strides, member.reduces, taps, weights // lanes, accumulator, lanes)
+        ]
 
-    def _weights(self, operator: Convolution, piece: Piece, step: Step) -> tuple[int, int]:
+    def _weights(self, member: Member, piece: Piece, step: Step) -> tuple[int, int]:
         """Addresses of the piece's weights and parameter records; loads them if they are not there."""
-        size, record = block_weight_bytes(operator, self.context), PARAMETER_VECTORS * self.lanes
-        if operator.name in self.plan.weights:
-            base = self.plan.weights[operator.name]
+        size, record = member.weight_bytes, PARAMETER_VECTORS * self.lanes
+        if member.name in self.plan.weights:
+            base = self.plan.weights[member.name]
             weights = base + piece.block * size
-            parameters = base + blocks_of(operator.output, self.lanes) * size + piece.block * record
+            parameters = base + member.blocks * size + piece.block * record
         else:
             weights = self._room(piece.blocks * (size + record))
             parameters = weights + piece.blocks * size
-        key = (operator.name, piece.block)
-        if operator.name in self.plan.weights and key in self._loaded:
+        key = (member.name, piece.block)
+        if member.name in self.plan.weights and key in self._loaded:
             return weights, parameters
         self._loaded.add(key)
-        offsets = self._packed(operator)
+        offsets = self._packed(member)
         for offset, place, each in ((offsets[0], weights, size), (offsets[1], parameters, record)):
             count = piece.blocks * each
             step.loads += load(REGISTER_CONSTANTS, offset + piece.block * each, place, count, [])
             step.written.append((place, place + count))
         return weights, parameters
 
-    def _packed(self, operator: Convolution) -> tuple[int, int]:
+    def _packed(self, member: Member) -> tuple[int, int]:
         """Offsets of weights and of parameter records in the constants."""
+        operator = member.operator
+        assert isinstance(operator, Convolution) and member.mode is not None
         if operator.name not in self._constants:
             pack = {
                 ConvolutionMode.DENSE: dense_weights,
                 ConvolutionMode.IM2COL: im2col_weights,
                 ConvolutionMode.DEPTHWISE: depthwise_weights,
-            }[convolution_mode(operator, self.context)]
+            }[member.mode]
             constants = self.context.constants
             packed = (constants.add(pack(operator, self.lanes)), constants.add(parameter_records(operator, self.lanes)))
             self._constants[operator.name] = packed
         return self._constants[operator.name]
 
-    def _windows(self, operator: Convolution, piece: Piece, step: Step) -> int:
-        size = piece.rows * piece.columns * gathered_vectors(operator, self.lanes) * self.lanes
+    def _windows(self, member: Member, piece: Piece, step: Step) -> int:
+        size = piece.rows * piece.columns * member.reduces * self.lanes
         place = self._room(size)
-        storage = self.context.raw_inputs[operator.inputs[0].name]
-        step.loads += gather(operator, piece, storage, place, self.lanes)
+        storage = self.context.raw_inputs[member.operator.inputs[0].name]
+        step.loads += gather(member, piece, storage, place, self.lanes)
         step.written.append((place, place + size))
         return place
 

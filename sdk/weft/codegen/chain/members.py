@@ -11,9 +11,8 @@ from weft.codegen.exact import dequantized, reciprocal_for_pairs, reciprocal_for
 from weft.codegen.joins import joined_parts
 from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Movement, Operator, SumOrder, Tensor
 from weft.schedule.convolution import ConvolutionMode
-from weft_sim.isa import DEPTHWISE_ROWS
 
-__all__ = ["Axis", "Read", "blocks_of", "convolution_mode", "reads", "refuse"]
+__all__ = ["Axis", "Member", "Read", "blocks_of", "member_of"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,72 @@ class Read:
     border: int
 
 
+@dataclass(frozen=True)
+class Member:
+    """An operator with what a chain needs to know about it. `refusal`: why it cannot be in one, empty if it can; the
+    rest is empty then. `mode` is None for operators without products. `reads`: the inputs that it reads in the
+    scratchpad; gathered windows are not among them. `parts`: of a concatenation that moves nothing. `reduces`: input
+    blocks that an output block adds up; `weight_bytes`: those of an output block."""
+
+    operator: Operator
+    refusal: str
+    mode: ConvolutionMode | None = None
+    reads: tuple[Read, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
+    blocks: int = 0
+    reduces: int = 0
+    weight_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """The ONNX node."""
+        return self.operator.name
+
+    @property
+    def output(self) -> Tensor:
+        """What it makes."""
+        return self.operator.output
+
+    @property
+    def gathers(self) -> bool:
+        """Whether its input comes as windows from the host-padded image."""
+        return self.mode == ConvolutionMode.IM2COL
+
+
 def blocks_of(tensor: Tensor, lanes: int) -> int:
     """Channel blocks."""
     return -(-tensor.view[1] // lanes)
 
 
-def convolution_mode(operator: Convolution, context: Context) -> ConvolutionMode:
+def member_of(operator: Operator, context: Context) -> Member:
+    """The operator as a member of chains, or with the reason why it cannot be one."""
+    refusal = _refuse_storage(operator, context)
+    if refusal:
+        return Member(operator, refusal)
+    blocks = blocks_of(operator.output, context.lanes)
+    if isinstance(operator, Convolution):
+        mode = _mode(operator, context)
+        reduces, weight_bytes = _reduction(operator, mode, context.lanes)
+        refusal = _refuse_convolution(operator, mode)
+        return Member(operator, refusal, mode, _reads(operator, mode), (), blocks, reduces, weight_bytes)
+    parts = joined_parts(operator, context.lanes)
+    return Member(operator, _refuse_passes(operator, parts), None, _reads(operator, None), parts, blocks)
+
+
+def _reduction(operator: Convolution, mode: ConvolutionMode, lanes: int) -> tuple[int, int]:
+    """Blocks (vectors of a gathered window) that an output block adds up, and bytes of its weights."""
+    _, channels, kernel_rows, kernel_columns = (int(extent) for extent in operator.weights.shape)
+    taps = kernel_rows * kernel_columns
+    if mode == ConvolutionMode.DEPTHWISE:
+        return 1, taps * lanes
+    if mode == ConvolutionMode.IM2COL:
+        vectors = -(-taps * channels // lanes)
+        return vectors, vectors * lanes * lanes
+    blocks = blocks_of(operator.inputs[0], lanes)
+    return blocks, blocks * taps * lanes * lanes
+
+
+def _mode(operator: Convolution, context: Context) -> ConvolutionMode:
     """IM2COL where the host padded the input for gathering, DEPTHWISE for the MXU's window mode, DENSE without groups,
     else GROUPED."""
     outputs, per_group, _, kernel_columns = operator.weights.shape
@@ -60,11 +119,10 @@ def convolution_mode(operator: Convolution, context: Context) -> ConvolutionMode
     return ConvolutionMode.DEPTHWISE if windows and fits else ConvolutionMode.GROUPED
 
 
-def reads(operator: Operator, context: Context) -> tuple[Read, ...]:
-    """The inputs that a member reads in the scratchpad; gathered windows are not among them."""
+def _reads(operator: Operator, mode: ConvolutionMode | None) -> tuple[Read, ...]:
     match operator:
         case Convolution():
-            if convolution_mode(operator, context) == ConvolutionMode.IM2COL:
+            if mode == ConvolutionMode.IM2COL:
                 return ()
             x = operator.inputs[0]
             axes = [
@@ -84,20 +142,20 @@ def reads(operator: Operator, context: Context) -> tuple[Read, ...]:
             return tuple(Read(tensor, Axis(), Axis(), tensor.zero_byte) for tensor in operator.inputs)
 
 
-def refuse(operator: Operator, context: Context) -> str:
-    """Why the operator cannot be a member of a chain; empty if it can."""
+def _refuse_storage(operator: Operator, context: Context) -> str:
     tensors = (*operator.inputs, operator.output)
     if any(tensor.view[0] != 1 for tensor in tensors):
         return "more than one image"
-    stored = [context.storage[tensor.name] for tensor in tensors if tensor.name in context.storage]
-    views = {tensor.name: tensor.view for tensor in tensors}
-    if any(context.storage[name].layout.view != view for name, view in views.items() if name in context.storage):
+    stored = [(context.storage[each.name], each) for each in tensors if each.name in context.storage]
+    if any(storage.layout.view != tensor.view for storage, tensor in stored):
         return "a tensor is stored under another shape"
-    if any(storage.layout.block != context.lanes for storage in stored):
+    if any(storage.layout.block != context.lanes for storage, _ in stored):
         return "a tensor is not stored in channel blocks"
+    return ""
+
+
+def _refuse_passes(operator: Operator, parts: tuple[tuple[str, int], ...]) -> str:
     match operator:
-        case Convolution():
-            return _refuse_convolution(operator, context)
         case Elementwise():
             return _refuse_elementwise(operator)
         case MaxPool():
@@ -109,23 +167,18 @@ def refuse(operator: Operator, context: Context) -> str:
             whole = operator.kernel == view[2:] and not any(operator.pads) and operator.order == SumOrder.PARTIAL
             return "" if whole else "an average of part of the tensor"
         case Movement():
-            return (
-                "" if joined_parts(operator, context.lanes) else "a movement that is no concatenation of whole blocks"
-            )
+            return "" if parts else "a movement that is no concatenation of whole blocks"
     return f"{type(operator).__name__} is not a member of chains"
 
 
-def _refuse_convolution(operator: Convolution, context: Context) -> str:
-    mode = convolution_mode(operator, context)
+def _refuse_convolution(operator: Convolution, mode: ConvolutionMode) -> str:
     if mode == ConvolutionMode.GROUPED:
         return "a grouped convolution"
     if math.prod(operator.output.view[2:]) == 1:
         return "a product with one vector"
     if operator.weights.shape[1] * operator.group != operator.inputs[0].view[1]:
         return "a product over a flattened tensor"
-    kernel_rows, kernel_columns = operator.weights.shape[2:]
-    held = min(kernel_rows, DEPTHWISE_ROWS, context.lanes // kernel_columns) if mode == ConvolutionMode.DEPTHWISE else 1
-    return "" if held else "its windows are too wide"
+    return ""
 
 
 def _refuse_elementwise(operator: Elementwise) -> str:

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from weft.codegen.chain.members import blocks_of, convolution_mode
+from weft.codegen.chain.members import Member
 from weft.codegen.context import Context
 from weft.ir.operators import Convolution
 from weft.schedule.convolution import ConvolutionMode
 from weft_sim.isa import PARAMETER_VECTORS
 
-__all__ = ["Cut", "Piece", "cut_convolution", "gathered_vectors", "pieces", "reduce_blocks", "weight_bytes"]
+__all__ = ["Cut", "Piece", "cut_convolution", "pieces", "weight_bytes"]
 
 FEW_POSITIONS = 256
 """Positions (over all channel blocks) of a piece where several blocks are joined: short enough that the next member
@@ -42,60 +42,34 @@ class Piece:
     columns: int
 
 
-def gathered_vectors(operator: Convolution, lanes: int) -> int:
-    """Vectors of one gathered window."""
-    _, channels, kernel_rows, kernel_columns = operator.weights.shape
-    return -(-int(kernel_rows * kernel_columns * channels) // lanes)
-
-
-def reduce_blocks(operator: Convolution, context: Context) -> int:
-    """Input blocks that every output block adds up."""
-    match convolution_mode(operator, context):
-        case ConvolutionMode.IM2COL:
-            return gathered_vectors(operator, context.lanes)
-        case ConvolutionMode.DEPTHWISE:
-            return 1
-        case _:
-            return blocks_of(operator.inputs[0], context.lanes)
-
-
-def block_weight_bytes(operator: Convolution, context: Context) -> int:
-    """Weights of one output block."""
-    mode, lanes = convolution_mode(operator, context), context.lanes
-    taps = int(operator.weights.shape[2] * operator.weights.shape[3])
-    if mode == ConvolutionMode.DEPTHWISE:
-        return taps * lanes
-    return reduce_blocks(operator, context) * (1 if mode == ConvolutionMode.IM2COL else taps) * lanes * lanes
-
-
-def weight_bytes(operator: Convolution, context: Context) -> int:
+def weight_bytes(member: Member, lanes: int) -> int:
     """Weights and parameter records of all output blocks."""
-    blocks = blocks_of(operator.output, context.lanes)
-    return blocks * (block_weight_bytes(operator, context) + PARAMETER_VECTORS * context.lanes)
+    return member.blocks * (member.weight_bytes + PARAMETER_VECTORS * lanes)
 
 
-def cut_convolution(operator: Convolution, rows: int, room: int, kept: bool, context: Context) -> Cut | None:
+def cut_convolution(member: Member, rows: int, room: int, kept: bool, context: Context) -> Cut | None:
     """The pieces of `rows` output rows of a convolution, if what a piece streams (its weights where they are not
     `kept`, its gathered windows) fits `room` bytes."""
-    mode, lanes = convolution_mode(operator, context), context.lanes
-    depthwise = mode == ConvolutionMode.DEPTHWISE
+    operator, lanes = member.operator, context.lanes
+    assert isinstance(operator, Convolution)
+    depthwise = member.mode == ConvolutionMode.DEPTHWISE
     limit = context.config.accumulator_rows // (DEPTHWISE_SHARE if depthwise else DENSE_SHARE)
-    width, blocks = operator.output.view[3], blocks_of(operator.output, lanes)
+    width = operator.output.view[3]
     widest = limit
     if depthwise:
         kernel, stride = int(operator.weights.shape[3]), operator.strides[1]
         widest = min(limit, (context.config.line_depth - kernel) // stride + 1)
     columns = _even(width, widest)
     most = limit // columns
-    if mode == ConvolutionMode.IM2COL:
-        most = min(most, room // (columns * gathered_vectors(operator, lanes) * lanes))
+    if member.gathers:
+        most = min(most, room // (columns * member.reduces * lanes))
     if most < 1:
         return None
     tall = _even(rows, most)
     joined = max(1, FEW_POSITIONS // (tall * columns)) if tall >= rows and columns >= width else 1
     if not kept:
-        joined = min(joined, room // (block_weight_bytes(operator, context) + PARAMETER_VECTORS * lanes))
-    return Cut(_even(blocks, joined), tall, columns) if joined else None
+        joined = min(joined, room // (member.weight_bytes + PARAMETER_VECTORS * lanes))
+    return Cut(_even(member.blocks, joined), tall, columns) if joined else None
 
 
 def _even(extent: int, most: int) -> int:

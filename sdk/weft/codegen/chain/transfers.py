@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from weft.codegen.chain.layout import Buffer, Resident
+from weft.codegen.chain.members import Member
 from weft.codegen.chain.order import Step
-from weft.codegen.chain.pieces import Piece, gathered_vectors
-from weft.codegen.chain.plan import Buffer, Resident
+from weft.codegen.chain.pieces import Piece
 from weft.codegen.context import Context
 from weft.codegen.storage import Storage
 from weft.codegen.transfer import Loop, fill, load, store
@@ -60,12 +61,13 @@ def input_steps(
         yield step
 
 
-def gather(operator: Convolution, piece: Piece, storage: Storage, place: int, lanes: int) -> list[Instruction]:
+def gather(member: Member, piece: Piece, storage: Storage, place: int, lanes: int) -> list[Instruction]:
     """One record of whole vectors per output position: the kernel's rows, each one run of the host-padded image."""
-    layout = storage.layout
+    operator, layout = member.operator, storage.layout
+    assert isinstance(operator, Convolution)
     _, channels, _, width = layout.view
     row = (width + layout.pads[1] + layout.pads[3]) * channels
-    record = gathered_vectors(operator, lanes) * lanes
+    record = member.reduces * lanes
     stride_y, stride_x = operator.strides
     kernel_rows, kernel_columns = operator.weights.shape[2:]
     run = int(kernel_columns) * channels

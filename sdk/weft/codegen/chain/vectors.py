@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from weft.codegen.average import average_passes
+from weft.codegen.chain.layout import Resident
 from weft.codegen.chain.pieces import Piece
-from weft.codegen.chain.plan import Resident
 from weft.codegen.elementwise import OPERATIONS
 from weft.codegen.epilogue import output_clamp, source
 from weft.codegen.exact import dequantized, reciprocal_for_pairs, reciprocal_for_values
