@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
-from weft.codegen.estimate import estimate_region
-from weft.codegen.region import input_layouts, lower_region
+from weft.codegen.measured import lower_measured
+from weft.codegen.region import DEFAULTS, RegionOptions, input_layouts
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
@@ -27,10 +27,10 @@ MAX_FILE_BYTES = 1 << 20
 
 
 class NpuAccelerator(Accelerator):
-    """One machine configuration."""
+    """One machine configuration, and which mechanisms of the compiler to use for it."""
 
-    def __init__(self, machine: MachineConfig) -> None:
-        self.machine = machine
+    def __init__(self, machine: MachineConfig, options: RegionOptions = DEFAULTS) -> None:
+        self.machine, self.options = machine, options
         self.processor = npu_processor(machine)
         self._cycles = OperatorCycles(machine)
 
@@ -48,8 +48,9 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        region = lower_region(request.operators, set(request.outputs), self.machine)
-        estimate = estimate_region(request.name, region, self.machine)
+        region, estimate = lower_measured(
+            request.name, request.operators, set(request.outputs), self.machine, self.options, self._cycles.cycles
+        )
         return EmittedRegion(
             encode_program(region.instructions),
             region.constants,

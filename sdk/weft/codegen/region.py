@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from weft.codegen.affine import affine_tile, emit_affine
-from weft.codegen.chain.choose import choose_chains
+from weft.codegen.chain.choose import ChainCosts, choose_chains
 from weft.codegen.chain.emit import emit_chain
 from weft.codegen.chain.layout import ChainPlan
 from weft.codegen.context import ALIGNMENT, Context
@@ -51,7 +51,7 @@ from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
 from weft_sim.synchronize import synchronize
 
-__all__ = ["InputLayouts", "LoweredRegion", "RegionOptions", "input_layouts", "lower_region"]
+__all__ = ["DEFAULTS", "InputLayouts", "LoweredRegion", "RegionOptions", "input_layouts", "lower_region"]
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,14 @@ class RegionOptions:
 
 
 DEFAULTS = RegionOptions()
+ESTIMATES = ChainCosts()
 NO_CHAINS: Mapping[int, ChainPlan] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class LoweredRegion:
-    """A region's program before packaging. `sources` names the ONNX node of each instruction."""
+    """A region's program before packaging. `sources` names the ONNX node of each instruction, `chains` the
+    operators of each chain."""
 
     instructions: tuple[Instruction, ...]
     sources: tuple[str, ...]
@@ -77,18 +79,20 @@ class LoweredRegion:
     io_bytes: int
     inputs: tuple[TensorBinding, ...]
     outputs: tuple[TensorBinding, ...]
+    chains: tuple[tuple[str, ...], ...]
 
 
 def lower_region(
-    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, options: RegionOptions = DEFAULTS
-) -> LoweredRegion:
+    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, options: RegionOptions = DEFAULTS,
+    costs: ChainCosts = ESTIMATES,
+) -> LoweredRegion:  # fmt: skip
     """Lowers operators in topological order; `outputs` names the tensors that are read outside.
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
     storage = _RegionStorage(operators, outputs, config)
     context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
-    chains = choose_chains(operators, outputs, context) if options.chains else {}
+    chains = choose_chains(operators, outputs, context, costs) if options.chains else {}
     if chains:
         storage = _RegionStorage(operators, outputs, config, chains)
         context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
@@ -105,6 +109,7 @@ def lower_region(
         storage.io_bytes,
         storage.input_bindings,
         storage.output_bindings,
+        tuple(tuple(member.name for member in chain.members) for chain in chains.values()),
     )
 
 

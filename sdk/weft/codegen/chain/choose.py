@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from weft.codegen.chain.estimate import alone, chained
 from weft.codegen.chain.layout import ChainPlan
@@ -11,7 +12,7 @@ from weft.codegen.chain.plan import plan_chain
 from weft.codegen.context import Context
 from weft.ir.operators import Operator, View
 
-__all__ = ["choose_chains"]
+__all__ = ["ChainCosts", "Ends", "choose_chains"]
 
 TILES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 28)
 LONGEST_TILED = 10
@@ -19,21 +20,37 @@ LONGEST_TILED = 10
 LONGEST_WHOLE = 96
 
 
-def choose_chains(operators: Sequence[Operator], outputs: Collection[str], context: Context) -> dict[int, ChainPlan]:
+Ends = tuple[str, str]
+"""Names of the first and the last operator of a chain."""
+
+
+@dataclass(frozen=True)
+class ChainCosts:
+    """What is known from measuring: cycles of an operator from DRAM to DRAM (an estimate, where None), and chains that
+    turned out to be slower than their operators one by one."""
+
+    alone: Callable[[Operator], float] | None = None
+    avoided: frozenset[Ends] = frozenset()
+
+
+def choose_chains(
+    operators: Sequence[Operator], outputs: Collection[str], context: Context, costs: ChainCosts
+) -> dict[int, ChainPlan]:
     """Chains by the index of their first operator; operators are in topological order, chains do not overlap."""
     members = [member_of(each, context) for each in operators]
     last_reads = _last_reads(operators, outputs)
+    single = [_alone(each, context, costs) for each in members]
     best = [0.0] + [float("inf")] * len(operators)
     taken: list[tuple[int, ChainPlan | None]] = [(0, None)] * (len(operators) + 1)
     for start in range(len(operators)):
-        cost = best[start] + (0.0 if members[start].refusal else alone(members[start], context))
+        cost = best[start] + single[start]
         if cost < best[start + 1]:
             best[start + 1], taken[start + 1] = cost, (start, None)
         if members[start].refusal:
             continue
         for stop, plan in _chains(members, start, last_reads, context):
             cost = best[start] + chained(plan, context)
-            if cost < best[stop]:
+            if cost < best[stop] and (operators[start].name, operators[stop - 1].name) not in costs.avoided:
                 best[stop], taken[stop] = cost, (start, plan)
     chains: dict[int, ChainPlan] = {}
     stop = len(operators)
@@ -43,6 +60,13 @@ def choose_chains(operators: Sequence[Operator], outputs: Collection[str], conte
             chains[start] = found
         stop = start
     return dict(sorted(chains.items()))
+
+
+def _alone(member: Member, context: Context, costs: ChainCosts) -> float:
+    """Nothing for operators that no chain can have: whatever they take, they take it beside every choice."""
+    if member.refusal:
+        return 0.0
+    return alone(member, context) if costs.alone is None else costs.alone(member.operator)
 
 
 def _last_reads(operators: Sequence[Operator], outputs: Collection[str]) -> dict[str, int]:
