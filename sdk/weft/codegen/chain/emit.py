@@ -52,15 +52,21 @@ class _Emitter:
             ready: set[str] = set()
             for member in members:
                 yield from self._inputs(member, tile, ready)
-                steps = list(self._member(member, tile))
-                home = self.plan.home(member.output.name)
-                if home not in ready and steps:
-                    ready.add(home)
-                    held = self.plan.held(home, tile, self.lanes)
-                    fills = border(self.plan.buffers[home], held, self.plan.spans[tile][home], self.lanes)
-                    steps[0].loads[:0] = fills
-                    steps[0].written += [(held.address, held.end)] if fills else []
-                yield from steps
+                filled: set[int] = set()
+                for step in self._member(member, tile):
+                    if step.made and step.made.start not in filled:
+                        filled.add(step.made.start)
+                        self._fill(member, tile, step)
+                    yield step
+
+    def _fill(self, member: Member, tile: int, step: Step) -> None:
+        """The borders of the blocks that the step makes: a little with each step, behind its weights."""
+        name = self.plan.home(member.output.name)
+        held = self.plan.resident(member.output, tile, self.lanes)
+        fills = border(self.plan.buffers[name], held, self.plan.spans[tile][name], step.made, self.lanes)
+        if fills:
+            step.loads += fills
+            step.written.append(held.span(self.lanes, step.made.start, len(step.made)))
 
     def _inputs(self, member: Member, tile: int, ready: set[str]) -> Iterator[Step]:
         """Loads of what the operator reads and no member makes."""
@@ -86,7 +92,8 @@ class _Emitter:
             member.blocks, rows, operator.output.view[3], self._cut(member, len(rows)),
             by_position=isinstance(operator, Elementwise),
         ):  # fmt: skip
-            step = Step(operator.name, used=[(each.address, each.end) for each in (*held, y)])
+            step = Step(operator.name, range(piece.block, piece.block + piece.blocks))
+            step.used += [each.span(self.lanes, piece.block, piece.blocks) for each in (*held, y)]
             match operator:
                 case Elementwise():
                     step.vectors += joined(operator, piece, held[0], held[-1], y, self.lanes)
@@ -119,7 +126,7 @@ class _Emitter:
         for piece in pieces(
             member.blocks, rows, operator.output.view[3], plan.cuts[operator.name], by_position=gathers
         ):
-            step = Step(operator.name)
+            step = Step(operator.name, range(piece.block, piece.block + piece.blocks))
             if last is None or last.block != piece.block:
                 weights, parameters = self._weights(member, piece, step)
             if gathers and (last is None or (last.row, last.column) != (piece.row, piece.column)):
@@ -146,10 +153,13 @@ class _Emitter:
             else:
                 step.products += self._products(member, piece, tile, weights, accumulator)
                 held = plan.resident(operator.inputs[0], tile, lanes)
-                step.used.append((held.address, held.end))
+                depthwise = member.mode == ConvolutionMode.DEPTHWISE
+                first, count = (piece.block, piece.blocks) if depthwise else (0, reduces)
+                step.used.append(held.span(lanes, first, count))
             step.used += [
                 (weights, weights + piece.blocks * member.weight_bytes),
-                (parameters, parameters + piece.blocks * PARAMETER_VECTORS * lanes), (y.address, y.end),
+                (parameters, parameters + piece.blocks * PARAMETER_VECTORS * lanes),
+                y.span(lanes, piece.block, piece.blocks),
             ]  # fmt: skip
             step.vectors.append(requantize(operator, piece, accumulator, y, parameters // lanes, lanes))
             step.stores += self._stores(operator.output, piece, y)

@@ -34,6 +34,11 @@ class Resident:
         offset = block * self.strides.block + (row - self.first_row) * self.strides.row + column + self.left
         return self.address // lanes + offset
 
+    def span(self, lanes: int, block: int, blocks: int) -> Span:
+        """The bytes of some channel blocks, borders included."""
+        stride = self.strides.block * lanes
+        return self.address + block * stride, self.address + (block + blocks) * stride
+
 
 @dataclass(frozen=True)
 class Buffer:

@@ -19,9 +19,11 @@ Span = tuple[int, int]
 @dataclass
 class Step:
     """Instructions of one piece by stage, in sequential meaning: loads, products, vectors, stores. `written`:
-    scratchpad bytes that the loads write; `used`: bytes that the other stages touch, in a few covering spans."""
+    scratchpad bytes that the loads write; `used`: bytes that the other stages touch, in a few covering spans. `made`:
+    channel blocks of the member's output that it writes."""
 
     source: str
+    made: range = range(0)
     loads: list[Instruction] = field(default_factory=list)
     products: list[Instruction] = field(default_factory=list)
     vectors: list[Instruction] = field(default_factory=list)

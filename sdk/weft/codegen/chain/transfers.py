@@ -20,8 +20,8 @@ INPUT_PARTS = 4
 """Steps in which an input's rows are loaded, so that the first reader can begin before all are there."""
 
 
-def border(buffer: Buffer, held: Resident, span: tuple[int, int], lanes: int) -> list[Instruction]:
-    """FILLs of the rows above and below the tensor and of the columns beside it."""
+def border(buffer: Buffer, held: Resident, span: tuple[int, int], blocks: range, lanes: int) -> list[Instruction]:
+    """FILLs of the rows above and below the tensor and of the columns beside it, in these channel blocks."""
     if buffer.border is None:
         return []
     _, _, height, width = buffer.tensor.view
@@ -29,12 +29,12 @@ def border(buffer: Buffer, held: Resident, span: tuple[int, int], lanes: int) ->
     block, row = held.strides.block * lanes, held.strides.row * lanes
     result: list[Instruction] = []
     for first, count in ((span[0], start - span[0]), (stop, span[1] - stop)):
-        place = held.vector(lanes, 0, first, -held.left) * lanes
-        result += fill(buffer.border, place, lanes, [(buffer.blocks, block), (count, row), (buffer.columns, lanes)])
+        place = held.vector(lanes, blocks.start, first, -held.left) * lanes
+        result += fill(buffer.border, place, lanes, [(len(blocks), block), (count, row), (buffer.columns, lanes)])
     right = buffer.columns - held.left - width
     for column, count in ((-held.left, held.left), (width, right)):
-        place = held.vector(lanes, 0, start, column) * lanes
-        result += fill(buffer.border, place, lanes, [(buffer.blocks, block), (stop - start, row), (count, lanes)])
+        place = held.vector(lanes, blocks.start, start, column) * lanes
+        result += fill(buffer.border, place, lanes, [(len(blocks), block), (stop - start, row), (count, lanes)])
     return result
 
 
@@ -45,7 +45,7 @@ def input_steps(
     _, _, height, width = buffer.tensor.view
     start, stop = max(0, span[0]), min(height, span[1])
     rows = -(-(stop - start) // INPUT_PARTS)
-    borders = border(buffer, held, span, lanes)
+    borders = border(buffer, held, span, range(buffer.blocks), lanes)
     for row in range(start, stop, rows):
         count = min(rows, stop - row)
         place = held.vector(lanes, 0, row, 0) * lanes
