@@ -60,13 +60,10 @@ class _Emitter:
                     yield step
 
     def _fill(self, member: Member, tile: int, step: Step) -> None:
-        """The borders of the blocks that the step makes: a little with each step, behind its weights."""
+        """The borders of the blocks that the step makes: a little with each step."""
         name = self.plan.home(member.output.name)
         held = self.plan.resident(member.output, tile, self.lanes)
-        fills = border(self.plan.buffers[name], held, self.plan.spans[tile][name], step.made, self.lanes)
-        if fills:
-            step.loads += fills
-            step.written.append(held.span(self.lanes, step.made.start, len(step.made)))
+        step.fills += border(self.plan.buffers[name], held, self.plan.spans[tile][name], step.made, self.lanes)
 
     def _inputs(self, member: Member, tile: int, ready: set[str]) -> Iterator[Step]:
         """Loads of what the operator reads and no member makes."""

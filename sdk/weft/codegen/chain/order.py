@@ -18,13 +18,14 @@ Span = tuple[int, int]
 
 @dataclass
 class Step:
-    """Instructions of one piece by stage, in sequential meaning: loads, products, vectors, stores. `written`:
+    """Instructions of one piece by stage, in sequential meaning: loads, fills, products, vectors, stores. `written`:
     scratchpad bytes that the loads write; `used`: bytes that the other stages touch, in a few covering spans. `made`:
     channel blocks of the member's output that it writes."""
 
     source: str
     made: range = range(0)
     loads: list[Instruction] = field(default_factory=list)
+    fills: list[Instruction] = field(default_factory=list)
     products: list[Instruction] = field(default_factory=list)
     vectors: list[Instruction] = field(default_factory=list)
     stores: list[Instruction] = field(default_factory=list)
@@ -33,7 +34,8 @@ class Step:
 
 
 def in_order(steps: Sequence[Step]) -> list[tuple[Instruction, str]]:
-    """Every instruction with the node that it belongs to. Loads keep their order among each other."""
+    """Every instruction with the node that it belongs to. Loads keep their order among each other; what fills
+    borders waits for its turn, so that it never holds back weights."""
     due: list[list[Step]] = [[] for _ in steps]
     place = 0
     for index, step in enumerate(steps):
@@ -43,7 +45,7 @@ def in_order(steps: Sequence[Step]) -> list[tuple[Instruction, str]]:
     for index, step in enumerate(steps):
         for early in due[index]:
             order += [(instruction, early.source) for instruction in early.loads]
-        for stage in (step.products, step.vectors, step.stores):
+        for stage in (step.fills, step.products, step.vectors, step.stores):
             order += [(instruction, step.source) for instruction in stage]
     return order
 
