@@ -71,10 +71,12 @@ def _deployment(
     return run(models, target, requests, hosts)
 
 
-def _networks(target: str = "weft-16", networks: str = "", models: str = "../shared/models") -> dict[str, Any]:
+def _networks(
+    target: str = "weft-16", networks: str = "", models: str = "../shared/models", ablation: str = "no"
+) -> dict[str, Any]:
     from weft.bench.whole_models import run
 
-    return run(target, networks, models)
+    return run(target, networks, models, ablation)
 
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from weft.backends import resolve_target
+from weft.backends.npu import NpuAccelerator
 from weft.bench.launch import place_only_region
 from weft.bench.mobile_networks import mobilenet_v1, mobilenet_v2, squeezenet
 from weft.bench.networks import resnet18, resnet50
 from weft.bench.roofline import operators_of, roofline
 from weft.bench.transformer import bert_encoder
+from weft.codegen.region import RegionOptions
 from weft.compiler import compile as compile_model
 from weft.errors import WeftError
 from weft.frontend import Model, load
@@ -61,9 +63,18 @@ NETWORKS: dict[str, Network] = {
 }
 
 
-def run(target: str = "weft-16", networks: str = "", models: str = "../shared/models") -> dict[str, Any]:
+ABLATIONS: dict[str, RegionOptions] = {"without_chains": RegionOptions(chains=False)}
+"""Mechanisms switched off one at a time: the key of the cycles that a network then takes."""
+
+
+def run(
+    target: str = "weft-16", networks: str = "", models: str = "../shared/models", ablation: str = "no"
+) -> dict[str, Any]:
     """One row for each of `networks` (comma-separated; all of them where it is empty), and those `absent`, whose file
-    is not in the folder `models`. Raises ValueError for an unknown network."""
+    is not in the folder `models`; with `ablation` "yes" also the cycles without each mechanism. Raises ValueError for
+    an unknown network or another answer."""
+    if ablation not in ("yes", "no"):
+        raise ValueError(f"ablation is yes or no, not {ablation!r}")
     names = [name for name in networks.split(",") if name] or list(NETWORKS)
     for name in names:
         if name not in NETWORKS:
@@ -73,12 +84,22 @@ def run(target: str = "weft-16", networks: str = "", models: str = "../shared/mo
         if name == "ultraface" and not (Path(models) / "ultraface").is_dir():
             absent.append(name)
             continue
-        rows.append(_measure(name, NETWORKS[name], Path(models), target))
+        model = NETWORKS[name].model(Path(models))
+        row = _measure(name, NETWORKS[name], model, target)
+        rows.append(row | _ablations(model, target) if ablation == "yes" else row)
     return {"target": target, "absent": absent, "networks": rows}
 
 
-def _measure(name: str, network: Network, models: Path, target: str) -> dict[str, Any]:
-    model = network.model(models)
+def _ablations(model: Model, target: str) -> dict[str, Any]:
+    config = machine_of(resolve_target(target)[0].processor)
+    found = {}
+    for key, options in ABLATIONS.items():
+        executable = compile_model(model, NpuAccelerator(config, options))
+        found[key] = sum(region.estimated_cycles for region in executable.regions)
+    return found
+
+
+def _measure(name: str, network: Network, model: Model, target: str) -> dict[str, Any]:
     start = time.perf_counter()
     executable = compile_model(model, target)
     seconds = time.perf_counter() - start
