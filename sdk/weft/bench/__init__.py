@@ -51,10 +51,10 @@ def _accuracy(
     return run(models, inputs, examples)
 
 
-def _vta(target: str = "vta-16", bandwidths: str = "8,3.3", layers: str = "all") -> dict[str, Any]:
+def _vta(target: str = "vta-16", bandwidths: str = "8,3.3", layers: str = "all", hiding: str = "on") -> dict[str, Any]:
     from weft.bench.vta import run
 
-    return run(target, bandwidths, layers)
+    return run(target, bandwidths, layers, hiding)
 
 
 def _compile(target: str = "weft-16", size: str = "224", network: str = "resnet50") -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weft.backends.npu import NpuAccelerator
 from weft.bench.builder import QdqBuilder
 from weft.compiler import compile as compile_model
 from weft.errors import WeftError
 from weft.frontend import Model, integerize, normalize, reference_session
+from weft.schedule.options import ScheduleOptions
 from weft_runtime.executable import Executable
 from weft_runtime.session import Session
 from weft_sim.machine import MachineConfig, machine
@@ -73,22 +75,26 @@ LAYERS = (
 )
 
 
-def run(target: str = "vta-16", bandwidths: str = "8,3.3", layers: str = "all") -> dict[str, Any]:
+def run(target: str = "vta-16", bandwidths: str = "8,3.3", layers: str = "all", hiding: str = "on") -> dict[str, Any]:
     """One row per layer and bandwidth (DRAM bytes per cycle, reads and writes together), and one aggregate per
     bandwidth with the layers' multiplicities.
 
     `bound` is the larger of compute cycles and compulsory bytes ÷ bandwidth, `of_bound` how much of that is reached.
-    Outputs are compared with ONNX Runtime's integer reference. Raises ValueError for a bandwidth that the machine's
+    Outputs are compared with ONNX Runtime's integer reference. `hiding`: "off" begins every tile
+    when the one before has been stored. Raises ValueError for a bandwidth that the machine's
     configuration cannot express and for unknown layers.
     """
     wanted = [layer for layer in LAYERS if layers == "all" or layer.name in layers.split(",")]
     if not wanted:
         raise ValueError(f"no layer in {layers!r}; known: {', '.join(layer.name for layer in LAYERS)}")
+    if hiding not in ("on", "off"):
+        raise ValueError(f"hiding is on or off, not {hiding!r}")
+    options = ScheduleOptions(hiding=hiding == "on")
     rows: list[dict[str, Any]] = []
     totals: list[dict[str, Any]] = []
     for bandwidth in bandwidths.split(","):
-        config = _with_bandwidth(machine(target), bandwidth)
-        found = [_row(layer, config, bandwidth) for layer in wanted]
+        accelerator = NpuAccelerator(_with_bandwidth(machine(target), bandwidth), options=options)
+        found = [_row(layer, accelerator, bandwidth) for layer in wanted]
         rows += found
         totals.append(_total(wanted, found, bandwidth))
     return {"target": target, "layers": rows, "aggregate": totals}
@@ -108,18 +114,20 @@ def compulsory_bytes(layer: Layer) -> int:
     return across**2 * layer.inputs + weights + layer.output_size**2 * layer.outputs
 
 
-def _row(layer: Layer, config: MachineConfig, bandwidth: str) -> dict[str, Any]:
+def _row(layer: Layer, accelerator: NpuAccelerator, bandwidth: str) -> dict[str, Any]:
+    config = accelerator.machine
     build = QdqBuilder(layer.name, layer.size * layer.outputs)
     x = build.input((1, layer.inputs, layer.size, layer.size))
     model = Model(build.build(build.convolution(x, layer.outputs, layer.kernel, layer.stride)), name=layer.name)
     (name,) = (node.name for node in model.proto.graph.node if node.op_type == "Conv")
-    executable = compile_model(model, config, pins={name: "accelerator"})
+    executable = compile_model(model, accelerator, pins={name: "accelerator"})
     cycles, moved, mismatches = _measure(model, executable)
     ideal = layer.macs // config.macs_per_cycle
     bytes_ = compulsory_bytes(layer)
     bound = max(ideal, bytes_ / config.dram_bytes_per_cycle)
     return {
-        "layer": layer.name, "shape": layer.shape, "bytes_per_cycle": bandwidth, "times": layer.times, "ideal_cycles": ideal,
+        "layer": layer.name, "shape": layer.shape,
+        "bytes_per_cycle": bandwidth, "times": layer.times, "ideal_cycles": ideal,
         "cycles": cycles, "utilization": ideal / cycles, "bytes": moved, "compulsory_bytes": bytes_, "bound": bound,
         "of_bound": bound / cycles, "mismatches": mismatches, "vta_board_percent": layer.board,
         "vta_replay_cycles": layer.replay.get(bandwidth, 0),

@@ -67,6 +67,7 @@ ABLATIONS: dict[str, ScheduleOptions] = {
     "without_chains": ScheduleOptions(chains=False),
     "without_fusion": ScheduleOptions(fusion=False),
     "without_side_by_side": ScheduleOptions(side_by_side=False),
+    "without_hiding": ScheduleOptions(hiding=False, chains=False),
 }
 """Mechanisms switched off one at a time: the key of the cycles that a network then takes."""
 

@@ -8,7 +8,6 @@ from weft.codegen.convolution_pieces import Pieces
 from weft.codegen.convolution_plan import ConvolutionPlan
 from weft.codegen.iteration import Iteration
 from weft.codegen.products import products
-from weft.ir.fused import FusedConvolution
 from weft.schedule.steps import steps
 
 __all__ = ["emit_convolution"]
@@ -18,7 +17,7 @@ def emit_convolution(plan: ConvolutionPlan, context: Context) -> list[Iteration]
     """The iterations of one convolution, in order; input and weight pieces are loaded when they are not resident."""
     pieces = Pieces(plan, context)
     iterations: list[Iteration] = []
-    tail = Tail(plan, plan.operator, context) if isinstance(plan.operator, FusedConvolution) else None
+    tail = None if plan.tail is None else Tail(plan, plan.tail, context)
     accumulator, prepared = 0, False
     for step in steps(plan.shape, plan.tile):
         iteration = Iteration(plan.operator.name, reads=(plan.input_name,))

@@ -15,7 +15,6 @@ from weft.codegen.iteration import Iteration
 from weft.codegen.storage import Geometry
 from weft.codegen.transfer import Loop, load, store
 from weft.errors import CompileError
-from weft.ir.fused import FusedConvolution
 from weft.ir.operators import Elementwise, TableLookup
 from weft.schedule.steps import Step
 from weft_runtime.executable import REGISTER_CONSTANTS
@@ -45,14 +44,14 @@ def requantize_tile(
 class Tail:
     """What is fused behind a convolution's requantization: operand a of one more operation."""
 
-    def __init__(self, plan: ConvolutionPlan, fused: FusedConvolution, context: Context) -> None:
-        self._plan, self._fused, self._lanes = plan, fused, context.lanes
+    def __init__(self, plan: ConvolutionPlan, tail: Elementwise | TableLookup, context: Context) -> None:
+        self._plan, self._tail, self._lanes = plan, tail, context.lanes
         self._context = context
-        self._slot = context.next_table() if isinstance(fused.tail, TableLookup) else 0
+        self._slot = context.next_table() if isinstance(tail, TableLookup) else 0
 
     def prepare(self, iteration: Iteration, pieces: Pieces) -> None:
         """Loads a table; to be called for the first iteration that computes results."""
-        tail, zero = self._fused.tail, self._fused.between.zero_point
+        tail, zero = self._tail, self._plan.operator.output.zero_point
         if not isinstance(tail, TableLookup):
             return
         entries = np.roll(tail.table - tail.output.zero_point, -zero).astype("<f4").tobytes()
@@ -62,17 +61,18 @@ class Tail:
 
     def passes(self, step: Step, accumulator: int, other: int, output: int, parameters: int) -> list[Instruction]:
         """The tile's pass; `other`: byte address of the tile of the tensor that is joined."""
-        fused, between = self._fused, self._fused.between
-        tail: dict[str, Any] = {"b_source": Source.IMMEDIATE, "table": self._slot + 1}
-        low, high = fused.tail.output.limits
-        if isinstance(fused.tail, Elementwise):
-            low, high = fused.tail.low, fused.tail.high
-            tail = self._joined(fused.tail, step, other)
+        operator, tail = self._plan.operator, self._tail
+        zero = operator.output.zero_point
+        fields: dict[str, Any] = {"b_source": Source.IMMEDIATE, "table": self._slot + 1}
+        low, high = tail.output.limits
+        if isinstance(tail, Elementwise):
+            low, high = tail.low, tail.high
+            fields = self._joined(tail, step, other)
         return [
             Vector(
-                **output_clamp(fused.output, low, high),
-                **_over_tile(self._plan, step, accumulator, output, parameters, self._lanes), **tail,
-                a_round=1, a_low=float(fused.low - between.zero_point), a_high=float(fused.high - between.zero_point),
+                **output_clamp(tail.output, low, high),
+                **_over_tile(self._plan, step, accumulator, output, parameters, self._lanes), **fields,
+                a_round=1, a_low=float(operator.low - zero), a_high=float(operator.high - zero),
             )
         ]  # fmt: skip
 

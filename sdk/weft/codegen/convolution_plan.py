@@ -18,8 +18,8 @@ from weft.codegen.packing import (
 )
 from weft.codegen.storage import Geometry, Storage, geometry
 from weft.codegen.window import InputStrides
-from weft.ir.operators import Convolution, Form
-from weft.schedule.choice import ANALYTIC, TileChoices
+from weft.ir.fused import FusedConvolution
+from weft.ir.operators import Convolution, Elementwise, Form, Operator, TableLookup
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile, input_extent
 from weft.schedule.convolution_search import best_tile
 from weft.schedule.steps import Step
@@ -31,9 +31,10 @@ __all__ = ["ConvolutionPlan", "choose_tile", "gathers_windows", "plan_convolutio
 @dataclass(frozen=True)
 class ConvolutionPlan:
     """One convolution, decided. `block_offsets[b]` is the byte offset of output block b's weights (and one more).
-    `other_storage`: the tensor that is joined with the result, if any."""
+    `tail`: what is fused behind it. `other_storage`: the tensor that is joined with the result, if any."""
 
     operator: Convolution
+    tail: Elementwise | TableLookup | None
     shape: ConvolutionShape
     tile: ConvolutionTile
     input_name: str
@@ -107,53 +108,57 @@ def gathers_windows(operator: Convolution, config: MachineConfig) -> bool:
 
 
 def choose_tile(
-    operator: Convolution,
-    view: tuple[int, int, int, int],
-    config: MachineConfig,
-    *,
-    gather: bool,
-    tiles: TileChoices = ANALYTIC,
+    operator: Convolution, view: tuple[int, int, int, int], config: MachineConfig, *, gather: bool, joins: int = 0
 ) -> tuple[ConvolutionShape, ConvolutionTile] | None:
-    """Shape and tile for an input stored as `view`, or None if no tile fits the machine."""
-    shape = _shape(with_view(operator, view), view, config, gather=gather)
+    """Shape and tile for an input stored as `view`, or None if no tile fits the machine. `joins`: tensors like the
+    output that the epilogue reads."""
+    shape = dataclasses.replace(_shape(with_view(operator, view), view, config, gather=gather), joins=joins)
     found = best_tile(shape, config)
     if found is None and shape.mode == ConvolutionMode.DEPTHWISE:
-        shape = _block_shape(with_view(operator, view), view, config, ConvolutionMode.GROUPED)
+        grouped = _block_shape(with_view(operator, view), view, config, ConvolutionMode.GROUPED)
+        shape = dataclasses.replace(grouped, joins=joins)
         found = best_tile(shape, config)
-    if found is None:
-        return None
-    chosen = tiles.tile(shape, _as_stored(operator, view))
-    return shape, chosen if isinstance(chosen, ConvolutionTile) else found[0]
+    return (shape, found[0]) if found else None
 
 
-def _as_stored(operator: Convolution, view: tuple[int, int, int, int]) -> Convolution:
-    """The same product by itself: over an input that has the extents as which it is stored here."""
-    if operator.inputs[0].view == view:
-        return operator
-    stored = dataclasses.replace(operator.inputs[0], shape=view, form=Form.IMAGE)
-    return dataclasses.replace(with_view(operator, view), inputs=(stored, *operator.inputs[1:]))
+def _as_stored(whole: Convolution | FusedConvolution, view: tuple[int, int, int, int]) -> Operator:
+    """The same by itself: over an input that has the extents as which it is stored here."""
+    if whole.inputs[0].view == view:
+        return whole
+    stored = dataclasses.replace(whole.inputs[0], shape=view, form=Form.IMAGE)
+    inputs = (stored, *whole.inputs[1:])
+    if isinstance(whole, FusedConvolution):
+        anchor = dataclasses.replace(with_view(whole.anchor, view), inputs=(stored,))
+        return dataclasses.replace(whole, inputs=inputs, anchor=anchor)
+    return dataclasses.replace(with_view(whole, view), inputs=inputs)
 
 
-def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan | None:
+def plan_convolution(whole: Convolution | FusedConvolution, context: Context) -> ConvolutionPlan | None:
     """Decides everything and adds the constants to the pool; None if no tile fits."""
+    operator = whole.anchor if isinstance(whole, FusedConvolution) else whole
+    others = whole.inputs[1:]
     name = operator.inputs[0].name
     gather = name in context.raw_inputs and gathers_windows(operator, context.config)
     x_storage = context.raw_inputs[name] if gather else context.storage[name]
-    chosen = choose_tile(operator, x_storage.layout.view, context.config, gather=gather, tiles=context.tiles)
+    chosen = choose_tile(operator, x_storage.layout.view, context.config, gather=gather, joins=len(others))
     if chosen is None:
         return None
     shape, tile = chosen
+    measured = context.tiles.tile(shape, _as_stored(whole, x_storage.layout.view))
+    if isinstance(measured, ConvolutionTile):
+        tile = measured
     if context.by_rows:
         by_rows = dataclasses.replace(shape, by_rows=True)
         found = best_tile(by_rows, context.config)
         shape, tile = (by_rows, found[0]) if found is not None else chosen
     viewed = with_view(operator, x_storage.layout.view)
-    y_storage = context.storage[operator.output.name]
+    y_storage = context.storage[whole.output.name]
     fold = _folds(viewed, x_storage.layout.view)
     data, offsets = _pack(viewed, shape, context.lanes)
-    other = context.storage[operator.inputs[1].name] if len(operator.inputs) > 1 else None
+    other = context.storage[others[0].name] if others else None
     return ConvolutionPlan(
-        viewed, shape, tile, name, operator.output.name, x_storage, y_storage,
+        viewed, whole.tail if isinstance(whole, FusedConvolution) else None, shape, tile,
+        name, whole.output.name, x_storage, y_storage,
         geometry(x_storage.layout, fold=fold), geometry(y_storage.layout, fold=fold),
         other, None if other is None else geometry(other.layout, fold=fold),
         context.constants.add(data), context.constants.add(parameter_records(operator, context.lanes)),
@@ -219,16 +224,11 @@ def _block_shape(
     strides = (operator.strides[0] // skips[0], operator.strides[1] // skips[1])
     return ConvolutionShape(
         mode, n, rows, columns, -(-outputs // lanes), reduce_blocks, kernel, strides, operator.dilations, skips,
-        joins=_joins(operator),
     )  # fmt: skip
 
 
-def _joins(operator: Convolution) -> int:
-    return len(operator.inputs) - 1
-
-
 def _skips(operator: Convolution) -> tuple[int, int]:
-    """Strides along the axes on which the kernel is 1 and nothing is padded: the rows or columns between are not read."""
+    """Strides along the axes on which the kernel is 1 and nothing is padded: what lies between is not read."""
     kernel, pads = operator.weights.shape[2:], operator.pads
     rows, columns = (
         stride if kernel[axis] == 1 and pads[axis] == pads[axis + 2] == 0 else 1
@@ -244,5 +244,5 @@ def _gathered_shape(operator: Convolution, config: MachineConfig) -> Convolution
     vectors = -(-int(kernel_rows) * run // config.lanes)
     return ConvolutionShape(
         ConvolutionMode.IM2COL, n, rows, columns, -(-int(outputs) // config.lanes), vectors, (1, 1), (1, 1), (1, 1),
-        joins=_joins(operator), run_bytes=run, runs_per_position=int(np.int64(kernel_rows)),
+        run_bytes=run, runs_per_position=int(np.int64(kernel_rows)),
     )  # fmt: skip

@@ -34,7 +34,7 @@ def _cycles(instruction: Instruction, config: MachineConfig) -> float:
             return float(steps * interval + TIMING["VPU_LATENCY"])
         case Load() | Store() | Fill():
             runs = _product([getattr(instruction, f"count_{loop}") for loop in range(4)])
-            return runs * instruction.run_bytes / config.dram_bytes_per_cycle
+            return float(runs * instruction.run_bytes / config.dram_bytes_per_cycle)
         case Table():
             return 1024 / config.lanes
     return 1.0

@@ -79,7 +79,8 @@ def _second(operator: Elementwise, context: Context) -> Storage:
 def _chunk_limit(context: Context) -> int:
     areas = context.areas
     largest = min(areas.x_bytes, areas.weight_bytes, areas.output_bytes) // context.lanes
-    return min(largest, areas.accumulator_rows - FREE_ROWS, MAX_COUNT)
+    rows = max(areas.accumulator_rows - FREE_ROWS, areas.accumulator_rows // 2)
+    return min(largest, rows, MAX_COUNT)
 
 
 def _flat_chunks(y: Storage, context: Context) -> Iterator[_Chunk]:

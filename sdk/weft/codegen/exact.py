@@ -22,6 +22,7 @@ NEAR_TIE = 1e-3
 """Steps: more than what roundings of float32 can move a quotient of at most 512."""
 
 Floats = npt.NDArray[np.float32]
+Bounds = tuple[np.float32, np.float32]
 
 
 def dequantized(tensor: Tensor) -> Floats:
@@ -72,7 +73,7 @@ def constants_for_pairs(
 def _neighbouring_constants(
     kind: BinaryKind, operands: tuple[Tensor, Tensor], joined: Floats, output: Tensor, limits: tuple[int, int]
 ) -> PairConstants | None:
-    bounds = [np.float32(limit - output.zero_point) for limit in limits]
+    bounds = (np.float32(limits[0] - output.zero_point), np.float32(limits[1] - output.zero_point))
     wanted = np.clip(np.rint(joined / output.scale), *bounds)
     whole = [np.arange(low, high + 1) - each.zero_point for each in operands for low, high in [each.limits]]
     qa, qb = (each.astype(np.float32).reshape(-1) for each in np.meshgrid(*whole, indexing="ij"))
@@ -88,7 +89,7 @@ def _neighbouring_constants(
     return None
 
 
-def _joined(kind: BinaryKind, qa: Floats, qb: Floats, by: PairConstants, bounds: list[np.float32]) -> Floats:
+def _joined(kind: BinaryKind, qa: Floats, qb: Floats, by: PairConstants, bounds: Bounds) -> Floats:
     result: Floats = np.clip(np.rint(JOIN[kind](qa * by.a, qb * by.b) * by.result), *bounds)
     return result
 

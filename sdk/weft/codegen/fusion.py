@@ -6,13 +6,18 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from weft.codegen.convolution_plan import choose_tile, gathers_windows
+from weft.codegen.convolution_plan import choose_tile
 from weft.codegen.elementwise import pair_constants
 from weft.ir.fused import FusedConvolution
 from weft.ir.operators import BinaryKind, Convolution, Elementwise, Operator, TableLookup, Tensor, View, same_bytes
+from weft.schedule.areas import Areas
+from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.machine import MachineConfig
 
 __all__ = ["fuse_epilogues"]
+
+TABLE_BYTES = 4 * TABLE_ENTRIES
+"""Twice that and the parameters of any box never overlap in their ring."""
 
 
 def fuse_epilogues(
@@ -86,18 +91,15 @@ class _Fusion:
                     return None
                 inputs = (inputs[0], other)
             case TableLookup():
-                pass
+                if Areas.of(self.config).parameter_bytes < 2 * TABLE_BYTES:
+                    return None
             case _:
                 return None
-        if isinstance(anchor, FusedConvolution) or anchor.output.view != tail.output.view:
+        if anchor.output.view != tail.output.view:
             return None
-        if len(inputs) > 1 and gathers_windows(anchor, self.config):
-            return None  # a gathered input lies in rows, the other operand in blocks, and they may be the same tensor
-        fields = {field.name: getattr(anchor, field.name) for field in dataclasses.fields(Convolution)}
-        fields |= {"nodes": (*anchor.nodes, *tail.nodes), "inputs": inputs, "output": tail.output}
-        fused = FusedConvolution(**fields, between=anchor.output, tail=tail)
-        fits = choose_tile(fused, fused.inputs[0].view, self.config, gather=False) is not None
-        return fused if fits else None
+        if choose_tile(anchor, inputs[0].view, self.config, gather=False, joins=len(inputs) - 1) is None:
+            return None
+        return FusedConvolution(anchor.name, (*anchor.nodes, *tail.nodes), inputs, tail.output, anchor, tail)
 
     def _stored_as_is(self, tensor: Tensor, output: Tensor) -> bool:
         """Whether the tensor's bytes lie like the output's: it is no view of something stored in another way."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from weft_sim.accesses import accesses
 from weft_sim.footprint import Footprint, overlap
-from weft_sim.isa import Instruction, Space
+from weft_sim.isa import Instruction, Jump, Space
 from weft_sim.machine import MachineConfig
 
-__all__ = ["Iteration", "Touched", "interleave"]
+__all__ = ["Iteration", "Touched", "interleave", "one_by_one"]
 
 _DRAM_BYTES = 1 << 32
 
@@ -46,6 +46,17 @@ def interleave(
     written, which is decided from their address streams, for any operator and any use of the memories.
     """
     return _Interleaver(iterations, config, registers).run()
+
+
+def one_by_one(iterations: Sequence[Iteration], at: int) -> list[tuple[Instruction, str]]:
+    """The sequential order, where every tile begins when the one before has been stored: a jump to the next instruction
+    waits for everything before it. `at`: index of the first instruction. This is what overlap is measured against."""
+    order: list[tuple[Instruction, str]] = []
+    for each in iterations:
+        for stage in (each.constants, each.loads, each.products, each.vectors, each.stores):
+            order += [(instruction, each.source) for instruction in stage]
+        order.append((Jump(target=at + len(order) + 1), each.source))
+    return order
 
 
 class Touched:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from weft.codegen.estimate import RegionEstimate, estimate_region
+from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.overlap import can_overlap
 from weft.codegen.region import LoweredRegion, Schedule, lower_region
+from weft.errors import CompileError
 from weft.ir import Operator
+from weft.ir.fused import FusedConvolution
 from weft_sim.machine import MachineConfig
 
 __all__ = ["lower_measured"]
 
 ROUNDS = 4
+WORTH_A_ROUND = 0.005
+"""Share of the cycles that a round must have saved for another to be tried."""
 Attempted = tuple[LoweredRegion, RegionEstimate]
 Attempt = Callable[[Schedule], Attempted]
 
@@ -31,14 +37,23 @@ def lower_measured(
     single = dataclasses.replace(schedule, options=dataclasses.replace(schedule.options, side_by_side=False))
     tried = [attempt(dataclasses.replace(single, options=dataclasses.replace(single.options, chains=False)))]
     if schedule.options.side_by_side and can_overlap(operators, config):
-        tried.append(attempt(schedule))
+        with contextlib.suppress(CompileError):  # something does not fit half the memories
+            tried.append(attempt(schedule))
     if schedule.options.chains:
-        tried += _with_chains(operators, single, attempt)
+        fused = fuse_epilogues(operators, outputs, config) if schedule.options.fusion else ()
+        tails = {each.tail.name for each in fused if isinstance(each, FusedConvolution)}
+        tried += _with_chains(operators, single, attempt, tails, tried[0][1].cycles)
     return min(tried, key=lambda found: found[1].cycles)
 
 
-def _with_chains(operators: Sequence[Operator], schedule: Schedule, attempt: Attempt) -> list[Attempted]:
+def _with_chains(
+    operators: Sequence[Operator], schedule: Schedule, attempt: Attempt, tails: Collection[str], least: int
+) -> list[Attempted]:
+    """`tails`: operators that cost next to nothing, as they can be fused. `least`: cycles without chains."""
     alone = schedule.costs.alone
+    if alone is not None:
+        alone = _unless_fused(alone, tails)
+        schedule = dataclasses.replace(schedule, costs=dataclasses.replace(schedule.costs, alone=alone))
     by_name = {operator.name: operator for operator in operators}
     tried: list[Attempted] = []
     for _ in range(ROUNDS):
@@ -52,8 +67,13 @@ def _with_chains(operators: Sequence[Operator], schedule: Schedule, attempt: Att
             (chain[0], chain[-1]) for chain in region.chains
             if sum(estimate.by_node.get(each, 0) for each in chain) > sum(alone(by_name[each]) for each in chain)
         }  # fmt: skip
-        if not losing:
+        if not losing or estimate.cycles > least * (1 - WORTH_A_ROUND):
             break
+        least = estimate.cycles
         costs = dataclasses.replace(schedule.costs, avoided=schedule.costs.avoided | losing)
         schedule = dataclasses.replace(schedule, costs=costs)
     return tried
+
+
+def _unless_fused(alone: Callable[[Operator], float], tails: Collection[str]) -> Callable[[Operator], float]:
+    return lambda operator: 0 if operator.name in tails else alone(operator)

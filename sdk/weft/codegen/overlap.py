@@ -13,9 +13,11 @@ from collections.abc import Sequence
 
 from weft.codegen.durations import busy_cycles
 from weft.codegen.iteration import Iteration, Touched
+from weft.ir.fused import FusedConvolution
 from weft.ir.operators import Convolution, Elementwise, Operator, TableLookup
 from weft.ir.rows import LayerNorm, Softmax
 from weft.schedule.areas import Areas
+from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.isa.architecture import Unit
 from weft_sim.machine import MachineConfig
 
@@ -26,6 +28,7 @@ SIDE = (Softmax, LayerNorm, Elementwise, TableLookup)
 ROW_CYCLES = 8
 """Of the VPU, at least, for each vector of a row operator."""
 WORTH_HIDING = 0.01
+LEAST_ROWS = 256
 SHARE = 0.8
 """Of the time in which the MXU works on one tile, the VPU's for row operators; the rest is for its own results."""
 LAG = 2
@@ -36,8 +39,11 @@ def can_overlap(operators: Sequence[Operator], config: MachineConfig) -> bool:
     """Whether row operators take a share of the time that is worth hiding, and the machine can be halved."""
     rows = sum(math.prod(each.output.shape) for each in operators if isinstance(each, ROW_OPERATORS))
     products = sum(each.macs for each in operators) / config.macs_per_cycle
-    halves = min(config.scratchpad_banks, config.accumulator_banks) >= 2
-    return halves and rows / config.lanes * ROW_CYCLES > WORTH_HIDING * products > 0
+    if min(config.scratchpad_banks, config.accumulator_banks) < 2 or config.accumulator_rows < LEAST_ROWS:
+        return False
+    if Areas.of(config).parameter_bytes // 2 < 4 * TABLE_ENTRIES:
+        return False
+    return rows / config.lanes * ROW_CYCLES > WORTH_HIDING * products > 0
 
 
 def in_side_half(operator: Operator) -> bool:
@@ -95,7 +101,7 @@ def urgent_first(operators: Sequence[Operator]) -> list[Operator]:
 
 def rows_first(operator: Operator, operators: Sequence[Operator], roots: dict[str, str]) -> bool:
     """Whether a row operator produces the operator's input or reads its output: then it goes row by row."""
-    if not isinstance(operator, Convolution):
+    if not isinstance(operator, Convolution | FusedConvolution):
         return False
     read = {roots.get(tensor.name, tensor.name) for tensor in operator.inputs}
     written = roots.get(operator.output.name, operator.output.name)

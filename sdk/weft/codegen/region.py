@@ -18,7 +18,7 @@ from weft.codegen.elementwise import emit_elementwise, emit_table
 from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.instance_norm import emit_instance_norm, instance_norm_blocks
 from weft.codegen.interpolation import emit_interpolation, interpolation_tile
-from weft.codegen.iteration import Iteration, interleave
+from weft.codegen.iteration import Iteration, interleave, one_by_one
 from weft.codegen.joins import joined_parts, place_parts
 from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
 from weft.codegen.matrix_product import emit_matrix_product, product_tile
@@ -31,6 +31,7 @@ from weft.codegen.transposed import emit_transposed
 from weft.codegen.workspace import Lifetime, plan_workspace
 from weft.errors import CompileError
 from weft.ir.affine import ChannelAffine, ChannelSlopes
+from weft.ir.fused import FusedConvolution
 from weft.ir.instance_norm import InstanceNorm
 from weft.ir.interpolation import Interpolation
 from weft.ir.operators import (
@@ -119,7 +120,9 @@ def lower_region(
         )
         parts = _emit_all(operators, chains, context)
         registers = storage.registers(len(context.constants.data))
-        order = [pair for part in parts for pair in _ordered(part, config, registers)]
+        order = []
+        for part in parts:
+            order += _ordered(part, config, registers, schedule.options, len(order))
     order.append((Halt(), ""))
     registers = storage.registers(len(context.constants.data))
     plain = [instruction for instruction, _ in order]
@@ -149,9 +152,11 @@ def _chains(
 def _emit_beside(
     operators: Sequence[Operator], storage: _RegionStorage, config: MachineConfig, schedule: Schedule
 ) -> tuple[Context, Ordered]:
-    """Row operators in one half of the memories, everything else in the other, tiles of both alternating."""
+    """Row operators in one half of the memories, everything else in the other, tiles of both alternating.
+
+    What tuning found is for the whole machine, so the estimate chooses the tiles here."""
     halves = Halves.of(config)
-    main = Context(halves.config, halves.main, storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles)
+    main = Context(halves.config, halves.main, storage=storage.blocked, raw_inputs=storage.raw)
     side = dataclasses.replace(main, areas=halves.side, part="side ")
     roots = {tensor.name: storage.root(tensor.name) for each in operators for tensor in (*each.inputs, each.output)}
     emitted = []
@@ -160,7 +165,7 @@ def _emit_beside(
         by_rows = rows_first(operator, operators, roots)
         emitted.append((context is side, _emit(operator, dataclasses.replace(context, by_rows=by_rows))))
     registers = storage.registers(len(main.constants.data))
-    return main, interleave(alternate(emitted, config, registers), config, registers)
+    return main, _ordered(alternate(emitted, config, registers), config, registers, schedule.options, 0)
 
 
 def _emit_all(
@@ -182,16 +187,19 @@ def _emit_all(
     return [*parts, iterations]
 
 
-def _ordered(part: list[Iteration] | Ordered, config: MachineConfig, registers: Sequence[int]) -> Ordered:
+def _ordered(
+    part: list[Iteration] | Ordered, config: MachineConfig, registers: Sequence[int], options: ScheduleOptions, at: int
+) -> Ordered:
+    """The part's instructions in program order; `at`: index of the first."""
     iterations = [each for each in part if isinstance(each, Iteration)]
-    return (
-        interleave(iterations, config, registers) if iterations else [each for each in part if isinstance(each, tuple)]
-    )
+    if not iterations:
+        return [each for each in part if isinstance(each, tuple)]
+    return interleave(iterations, config, registers) if options.hiding else one_by_one(iterations, at)
 
 
 def _emit(operator: Operator, context: Context) -> list[Iteration]:
     match operator:
-        case Convolution():
+        case Convolution() | FusedConvolution():
             plan = plan_convolution(operator, context)
             if plan is not None:
                 return emit_convolution(plan, context)
@@ -242,6 +250,13 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
         case View():
             return []
     raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")
+
+
+def _computing(operator: Operator) -> tuple[Operator, ...]:
+    """What reads tensors: the parts of what is fused, and no views."""
+    if isinstance(operator, FusedConvolution):
+        return (operator.anchor, operator.tail)
+    return () if isinstance(operator, View) else (operator,)
 
 
 def _lies_in_place(operator: Movement, context: Context) -> bool:
@@ -323,7 +338,7 @@ class _RegionStorage:
         for name, tensor in self._tensors.items():
             if name in produced:
                 continue
-            computing = [operator for operator in operators if not isinstance(operator, View)]
+            computing = [part for operator in operators for part in _computing(operator)]
             readers = [each for each in computing if any(self.root(t.name) == name for t in each.inputs)]
             layouts = InputLayouts(None, (), True)
             if name not in blocked:

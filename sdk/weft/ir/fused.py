@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weft.ir.operators import Convolution, Elementwise, TableLookup, Tensor
+from weft.ir.operators import Convolution, Elementwise, Operator, TableLookup
 
 __all__ = ["FusedConvolution"]
 
 
 @dataclass(frozen=True)
-class FusedConvolution(Convolution):
-    """inputs[0] convolved and quantized as `between`, within the convolution's low and high; then `tail`: joined with
-    inputs[1], or looked up in a table. `output` is the tail's."""
+class FusedConvolution(Operator):
+    """`anchor` of inputs[0], quantized, then `tail` of that: joined with inputs[1], or looked up in a table. It is no
+    Convolution itself, so that nothing takes it for one and forgets the tail."""
 
-    between: Tensor
+    anchor: Convolution
     tail: Elementwise | TableLookup
+
+    @property
+    def macs(self) -> int:
+        return self.anchor.macs

@@ -49,13 +49,16 @@ class Areas:
 
     def moved(self, scratchpad: int, accumulators: int) -> Areas:
         """The same slots so many bytes and rows further on."""
-        places = {kind: self._shifted(kind, scratchpad) for kind in SHARES}
-        return dataclasses.replace(self, **places, accumulators=self._shifted("accumulators", accumulators))
-
-    def _shifted(self, kind: str, distance: int) -> tuple[int, int]:
-        first, second = getattr(self, kind)
-        return first + distance, second + distance
+        return dataclasses.replace(
+            self, x=_shifted(self.x, scratchpad), weights=_shifted(self.weights, scratchpad),
+            output=_shifted(self.output, scratchpad), parameters=_shifted(self.parameters, scratchpad),
+            accumulators=_shifted(self.accumulators, accumulators),
+        )  # fmt: skip
 
     def parameter_blocks(self, lanes: int) -> int:
         """Channel blocks whose parameter records fit in a slot."""
         return self.parameter_bytes // (PARAMETER_VECTORS * lanes)
+
+
+def _shifted(slots: tuple[int, int], distance: int) -> tuple[int, int]:
+    return slots[0] + distance, slots[1] + distance

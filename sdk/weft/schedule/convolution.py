@@ -57,7 +57,7 @@ class ConvolutionShape:
 @dataclass(frozen=True)
 class ConvolutionTile:
     """Output rows, columns and channel blocks of a box (what one accumulator piece holds), output blocks of a weight
-    piece, input blocks of an input or weight piece, and the loop order: weights_outer keeps a weight piece while walking
+    piece, input blocks of an input or weight piece, and the loop order: weights_outer keeps a weight piece while going
     over positions, else an input piece while walking over channels. Inputs lie in front of the scratchpad address
     `boundary`, weights behind it, both as rings: what fits is loaded once."""
 

@@ -82,7 +82,8 @@ def boxes(group: Span, most: int, *, rising: bool, falling: bool) -> list[Span]:
     count = -(-left // most)
     middle = [left // count + (index < left % count) for index in range(count)]
     sizes = [*head, *middle, *reversed(tail)]
-    return [Span(start, size) for start, size in zip(itertools.accumulate(sizes, initial=group.first), sizes)]
+    starts = itertools.accumulate(sizes, initial=group.first)
+    return [Span(start, size) for start, size in zip(starts, sizes, strict=False)]
 
 
 def _ramp(count: int, most: int) -> list[int]:
