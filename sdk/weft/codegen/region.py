@@ -117,9 +117,8 @@ def lower_region(
         context = Context(
             config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles
         )
-        parts = _emit_all(operators, chains, context)
-        registers = storage.registers(len(context.constants.data))
-        order = [pair for part in parts for pair in _ordered(part, config, registers)]
+        iterations = _emit_all(operators, chains, context)
+        order = interleave(iterations, config, storage.registers(len(context.constants.data)))
     order.append((Halt(), ""))
     registers = storage.registers(len(context.constants.data))
     plain = [instruction for instruction, _ in order]
@@ -163,30 +162,18 @@ def _emit_beside(
     return main, interleave(alternate(emitted, config, registers), config, registers)
 
 
-def _emit_all(
-    operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context
-) -> list[list[Iteration] | Ordered]:
-    """Iterations of neighbouring operators together, and between them the ordered instructions of chains; `chains` by
-    the index of their first members."""
-    parts: list[list[Iteration] | Ordered] = []
+def _emit_all(operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context) -> list[Iteration]:
+    """The iterations of all operators; `chains` by the index of their first members."""
     iterations: list[Iteration] = []
     index = 0
     while index < len(operators):
         if index in chains:
-            parts += [iterations, emit_chain(chains[index], context)]
-            iterations = []
+            iterations += emit_chain(chains[index], context)
             index += len(chains[index].members)
-            continue
-        iterations += _emit(operators[index], context)
-        index += 1
-    return [*parts, iterations]
-
-
-def _ordered(part: list[Iteration] | Ordered, config: MachineConfig, registers: Sequence[int]) -> Ordered:
-    iterations = [each for each in part if isinstance(each, Iteration)]
-    return (
-        interleave(iterations, config, registers) if iterations else [each for each in part if isinstance(each, tuple)]
-    )
+        else:
+            iterations += _emit(operators[index], context)
+            index += 1
+    return iterations
 
 
 def _emit(operator: Operator, context: Context) -> list[Iteration]:

@@ -97,8 +97,8 @@ def _last_reads(operators: Sequence[Operator], outputs: Collection[str]) -> dict
 def _chains(
     candidates: Sequence[Member], start: int, last_reads: dict[str, int], context: Context, *, whole: bool
 ) -> list[tuple[int, ChainPlan]]:
-    """Chains that begin at `start`, with the index behind their last member: `whole` ones as long as they fit, tiled ones
-    with as few tiles as fit."""
+    """Chains that begin at `start`, with the index behind their last member: `whole` ones as long as they fit,
+    tiled ones with as few tiles as fit."""
     found: list[tuple[int, ChainPlan]] = []
     tiled = True
     fewest = 0
