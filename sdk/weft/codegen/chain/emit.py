@@ -25,6 +25,8 @@ __all__ = ["emit_chain"]
 
 VECTORS_AT_ONCE = 512
 """Operand vectors that a pass without products reads: the next member can begin behind the first pass."""
+POOLS_PER_TILE = 3
+"""Passes of a pooling over a tile: so few that they wait in the VPU's queue while the next tile's products go on."""
 AVERAGED_BLOCKS = 64
 AVERAGE_ROWS = 8
 """Accumulator rows that the average of one block needs."""
@@ -109,6 +111,8 @@ class _Emitter:
         match member.operator:
             case AveragePool():
                 return Cut(min(blocks, AVERAGED_BLOCKS), 1, 1)
+            case MaxPool() if len(self.plan.spans) > 1:
+                return Cut(-(-blocks // POOLS_PER_TILE), rows, width)
             case MaxPool(kernel=kernel):
                 vectors = width * kernel[0] * kernel[1]
                 return Cut(1, min(rows, max(1, VECTORS_AT_ONCE // vectors)), width)
