@@ -11,9 +11,9 @@ import qdq
 from weft.backends.npu import NpuAccelerator
 from weft.bench.builder import QdqBuilder
 from weft.bench.mobile_networks import mobilenet_v2, squeezenet
-from weft.schedule.options import ScheduleOptions
 from weft.compiler import compile as compile_model
 from weft.frontend import Model
+from weft.schedule.options import ScheduleOptions
 from weft_sim.machine import machine
 
 
