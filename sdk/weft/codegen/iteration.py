@@ -48,14 +48,14 @@ def interleave(
     return _Interleaver(iterations, config, registers).run()
 
 
-def one_by_one(iterations: Sequence[Iteration], at: int) -> list[tuple[Instruction, str]]:
+def one_by_one(iterations: Sequence[Iteration]) -> list[tuple[Instruction, str]]:
     """The sequential order, where every tile begins when the one before has been stored: a jump to the next instruction
-    waits for everything before it. `at`: index of the first instruction. This is what overlap is measured against."""
+    waits for everything before it. This is what overlap is measured against."""
     order: list[tuple[Instruction, str]] = []
     for each in iterations:
         for stage in (each.constants, each.loads, each.products, each.vectors, each.stores):
             order += [(instruction, each.source) for instruction in stage]
-        order.append((Jump(target=at + len(order) + 1), each.source))
+        order.append((Jump(target=len(order) + 1), each.source))
     return order
 
 

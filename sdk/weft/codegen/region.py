@@ -118,11 +118,8 @@ def lower_region(
         context = Context(
             config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles
         )
-        parts = _emit_all(operators, chains, context)
-        registers = storage.registers(len(context.constants.data))
-        order = []
-        for part in parts:
-            order += _ordered(part, config, registers, schedule.options, len(order))
+        iterations = _emit_all(operators, chains, context)
+        order = _ordered(iterations, config, storage.registers(len(context.constants.data)), schedule.options)
     order.append((Halt(), ""))
     registers = storage.registers(len(context.constants.data))
     plain = [instruction for instruction, _ in order]
@@ -165,36 +162,27 @@ def _emit_beside(
         by_rows = rows_first(operator, operators, roots)
         emitted.append((context is side, _emit(operator, dataclasses.replace(context, by_rows=by_rows))))
     registers = storage.registers(len(main.constants.data))
-    return main, _ordered(alternate(emitted, config, registers), config, registers, schedule.options, 0)
+    return main, _ordered(alternate(emitted, config, registers), config, registers, schedule.options)
 
 
-def _emit_all(
-    operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context
-) -> list[list[Iteration] | Ordered]:
-    """Iterations of neighbouring operators together, and between them the ordered instructions of chains; `chains` by
-    the index of their first members."""
-    parts: list[list[Iteration] | Ordered] = []
+def _emit_all(operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context) -> list[Iteration]:
+    """The iterations of all operators; `chains` by the index of their first members."""
     iterations: list[Iteration] = []
     index = 0
     while index < len(operators):
         if index in chains:
-            parts += [iterations, emit_chain(chains[index], context)]
-            iterations = []
+            iterations += emit_chain(chains[index], context)
             index += len(chains[index].members)
-            continue
-        iterations += _emit(operators[index], context)
-        index += 1
-    return [*parts, iterations]
+        else:
+            iterations += _emit(operators[index], context)
+            index += 1
+    return iterations
 
 
 def _ordered(
-    part: list[Iteration] | Ordered, config: MachineConfig, registers: Sequence[int], options: ScheduleOptions, at: int
+    iterations: Sequence[Iteration], config: MachineConfig, registers: Sequence[int], options: ScheduleOptions
 ) -> Ordered:
-    """The part's instructions in program order; `at`: index of the first."""
-    iterations = [each for each in part if isinstance(each, Iteration)]
-    if not iterations:
-        return [each for each in part if isinstance(each, tuple)]
-    return interleave(iterations, config, registers) if options.hiding else one_by_one(iterations, at)
+    return interleave(iterations, config, registers) if options.hiding else one_by_one(iterations)
 
 
 def _emit(operator: Operator, context: Context) -> list[Iteration]:

@@ -36,21 +36,31 @@ class ChainCosts:
 def choose_chains(
     operators: Sequence[Operator], outputs: Collection[str], context: Context, costs: ChainCosts
 ) -> dict[int, ChainPlan]:
-    """Chains by the index of their first operator; operators are in topological order, chains do not overlap."""
+    """Chains by the index of their first operator; operators are in topological order, chains do not overlap.
+
+    Dynamic programming over the places between operators. A chain of one tile inside a longer one is no candidate, but
+    where another chain ends in front of it.
+    """
     members = [member_of(each, context) for each in operators]
     last_reads = _last_reads(operators, outputs)
     single = [_alone(each, context, costs) for each in members]
     best = [0.0] + [float("inf")] * len(operators)
     taken: list[tuple[int, ChainPlan | None]] = [(0, None)] * (len(operators) + 1)
+    covered = 0
     for start in range(len(operators)):
         cost = best[start] + single[start]
         if cost < best[start + 1]:
             best[start + 1], taken[start + 1] = cost, (start, None)
         if members[start].refusal:
             continue
-        for stop, plan in _chains(members, start, last_reads, context):
+        before = taken[start][1]
+        behind_tiles = before is not None and len(before.spans) > 1
+        for stop, plan in _chains(members, start, last_reads, context, whole=start >= covered or behind_tiles):
+            if (operators[start].name, operators[stop - 1].name) in costs.avoided:
+                continue
+            covered = max(covered, stop if len(plan.spans) == 1 else 0)
             cost = best[start] + chained(plan, context)
-            if cost < best[stop] and (operators[start].name, operators[stop - 1].name) not in costs.avoided:
+            if cost < best[stop]:
                 best[stop], taken[stop] = cost, (start, plan)
     chains: dict[int, ChainPlan] = {}
     stop = len(operators)
@@ -85,12 +95,12 @@ def _last_reads(operators: Sequence[Operator], outputs: Collection[str]) -> dict
 
 
 def _chains(
-    candidates: Sequence[Member], start: int, last_reads: dict[str, int], context: Context
+    candidates: Sequence[Member], start: int, last_reads: dict[str, int], context: Context, *, whole: bool
 ) -> list[tuple[int, ChainPlan]]:
-    """Chains that begin at `start`, with the index behind their last member: whole ones as long as they fit, tiled ones
-    with as few tiles as fit."""
+    """Chains that begin at `start`, with the index behind their last member: `whole` ones as long as they fit,
+    tiled ones with as few tiles as fit."""
     found: list[tuple[int, ChainPlan]] = []
-    whole = tiled = True
+    tiled = True
     fewest = 0
     for stop in range(start + 1, min(len(candidates), start + LONGEST_WHOLE) + 1):
         if candidates[stop - 1].refusal or not (whole or tiled):

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from weft.codegen.chain.convolution import dense_product, depthwise_products, requantize
 from weft.codegen.chain.layout import ChainPlan, Resident
 from weft.codegen.chain.members import Member
-from weft.codegen.chain.order import Step, in_order
 from weft.codegen.chain.pieces import Cut, Piece, pieces
-from weft.codegen.chain.transfers import border, gather, input_steps, store_piece
+from weft.codegen.chain.transfers import border, gather, input_iterations, store_piece
 from weft.codegen.chain.vectors import average, joined, largest
 from weft.codegen.context import Context
+from weft.codegen.iteration import Iteration
 from weft.codegen.packing import dense_weights, depthwise_weights, im2col_weights, parameter_records
 from weft.codegen.storage import Storage
 from weft.codegen.transfer import load
@@ -25,14 +25,20 @@ __all__ = ["emit_chain"]
 
 VECTORS_AT_ONCE = 512
 """Operand vectors that a pass without products reads: the next member can begin behind the first pass."""
+POOLS_PER_TILE = 3
+"""Passes of a pooling over a tile: so few that they wait in the VPU's queue while the next tile's products go on."""
 AVERAGED_BLOCKS = 64
 AVERAGE_ROWS = 8
 """Accumulator rows that the average of one block needs."""
 
 
-def emit_chain(plan: ChainPlan, context: Context) -> list[tuple[Instruction, str]]:
-    """All instructions in program order, with the ONNX nodes that they belong to."""
-    return in_order(list(_Emitter(plan, context).steps()))
+def emit_chain(plan: ChainPlan, context: Context) -> list[Iteration]:
+    """The iterations of all members, tile by tile, in sequential order.
+
+    Weights and inputs come as `constants`, which the program order hoists as far as their room allows. What fills
+    borders stands behind the products, so that it never holds them back.
+    """
+    return list(_Emitter(plan, context).iterations())
 
 
 class _Emitter:
@@ -46,26 +52,24 @@ class _Emitter:
         self._constants: dict[str, tuple[int, int]] = {}
         self._targets = {each.output.name: self._stored_at(each.output) for each in plan.members}
 
-    def steps(self) -> Iterator[Step]:
+    def iterations(self) -> Iterator[Iteration]:
         members = [each for each in self.plan.members if not each.parts]
         for tile in range(len(self.plan.spans)):
             ready: set[str] = set()
             for member in members:
                 yield from self._inputs(member, tile, ready)
-                filled: set[int] = set()
-                for step in self._member(member, tile):
-                    if step.made and step.made.start not in filled:
-                        filled.add(step.made.start)
-                        self._fill(member, tile, step)
-                    yield step
+                yield from self._member(member, tile)
 
-    def _fill(self, member: Member, tile: int, step: Step) -> None:
-        """The borders of the blocks that the step makes: a little with each step."""
+    def _fill(self, member: Member, tile: int, piece: Piece) -> list[Instruction]:
+        """The borders of the piece's channel blocks, with the first piece of them."""
+        if piece.row > self.plan.rows(member.output, tile).start or piece.column:
+            return []
         name = self.plan.home(member.output.name)
         held = self.plan.resident(member.output, tile, self.lanes)
-        step.fills += border(self.plan.buffers[name], held, self.plan.spans[tile][name], step.made, self.lanes)
+        blocks = range(piece.block, piece.block + piece.blocks)
+        return border(self.plan.buffers[name], held, self.plan.spans[tile][name], blocks, self.lanes)
 
-    def _inputs(self, member: Member, tile: int, ready: set[str]) -> Iterator[Step]:
+    def _inputs(self, member: Member, tile: int, ready: set[str]) -> Iterator[Iteration]:
         """Loads of what the operator reads and no member makes."""
         for read in member.reads:
             name = read.tensor.name
@@ -73,9 +77,9 @@ class _Emitter:
                 ready.add(name)
                 held, span = self.plan.resident(read.tensor, tile, self.lanes), self.plan.spans[tile][name]
                 storage = self.context.storage[name]
-                yield from input_steps(member.name, self.plan.buffers[name], held, span, storage, self.lanes)
+                yield from input_iterations(member.name, self.plan.buffers[name], held, span, storage, self.lanes)
 
-    def _member(self, member: Member, tile: int) -> Iterator[Step]:
+    def _member(self, member: Member, tile: int) -> Iterator[Iteration]:
         operator = member.operator
         y = self.plan.resident(operator.output, tile, self.lanes)
         rows = self.plan.rows(operator.output, tile)
@@ -89,18 +93,17 @@ class _Emitter:
             member.blocks, rows, operator.output.view[3], self._cut(member, len(rows)),
             by_position=isinstance(operator, Elementwise),
         ):  # fmt: skip
-            step = Step(operator.name, range(piece.block, piece.block + piece.blocks))
-            step.used += [each.span(self.lanes, piece.block, piece.blocks) for each in (*held, y)]
+            iteration = Iteration(operator.name)
             match operator:
                 case Elementwise():
-                    step.vectors += joined(operator, piece, held[0], held[-1], y, self.lanes)
+                    iteration.vectors += joined(operator, piece, held[0], held[-1], y, self.lanes)
                 case MaxPool():
-                    step.vectors += largest(operator, piece, held[0], y, self.lanes)
+                    iteration.vectors += largest(operator, piece, held[0], y, self.lanes)
                 case AveragePool():
                     accumulator = self._accumulators(piece.blocks * AVERAGE_ROWS)
-                    step.vectors += average(operator, piece, held[0], y, accumulator, self.lanes)
-            step.stores += self._stores(operator.output, piece, y)
-            yield step
+                    iteration.vectors += average(operator, piece, held[0], y, accumulator, self.lanes)
+            iteration.stores += [*self._fill(member, tile, piece), *self._stores(operator.output, piece, y)]
+            yield iteration
 
     def _cut(self, member: Member, rows: int) -> Cut:
         """Pieces of a pass without products."""
@@ -108,13 +111,15 @@ class _Emitter:
         match member.operator:
             case AveragePool():
                 return Cut(min(blocks, AVERAGED_BLOCKS), 1, 1)
+            case MaxPool() if len(self.plan.spans) > 1:
+                return Cut(-(-blocks // POOLS_PER_TILE), rows, width)
             case MaxPool(kernel=kernel):
                 vectors = width * kernel[0] * kernel[1]
                 return Cut(1, min(rows, max(1, VECTORS_AT_ONCE // vectors)), width)
             case _:
                 return Cut(blocks, min(rows, max(1, VECTORS_AT_ONCE // (blocks * width))), width)
 
-    def _convolution(self, member: Member, tile: int, rows: range, y: Resident) -> Iterator[Step]:
+    def _convolution(self, member: Member, tile: int, rows: range, y: Resident) -> Iterator[Iteration]:
         plan, lanes = self.plan, self.lanes
         operator, gathers, reduces = member.operator, member.gathers, member.reduces
         assert isinstance(operator, Convolution)
@@ -123,18 +128,16 @@ class _Emitter:
         for piece in pieces(
             member.blocks, rows, operator.output.view[3], plan.cuts[operator.name], by_position=gathers
         ):
-            step = Step(operator.name, range(piece.block, piece.block + piece.blocks))
+            iteration = Iteration(operator.name)
             if last is None or last.block != piece.block:
-                weights, parameters = self._weights(member, piece, step)
+                weights, parameters = self._weights(member, piece, iteration)
             if gathers and (last is None or (last.row, last.column) != (piece.row, piece.column)):
-                windows = self._windows(member, piece, step)
+                windows = self._windows(member, piece, iteration)
             last = piece
             accumulator = self._accumulators(piece.blocks * piece.rows * piece.columns)
             if gathers:
                 strides = InputStrides(1, piece.columns * reduces, reduces)
-                size = piece.rows * piece.columns * reduces * lanes
-                step.used.append((windows, windows + size))
-                step.products.append(
+                iteration.products.append(
                     dense_product(
                         operator,
                         piece,
@@ -148,19 +151,10 @@ class _Emitter:
                     )
                 )
             else:
-                step.products += self._products(member, piece, tile, weights, accumulator)
-                held = plan.resident(operator.inputs[0], tile, lanes)
-                depthwise = member.mode == ConvolutionMode.DEPTHWISE
-                first, count = (piece.block, piece.blocks) if depthwise else (0, reduces)
-                step.used.append(held.span(lanes, first, count))
-            step.used += [
-                (weights, weights + piece.blocks * member.weight_bytes),
-                (parameters, parameters + piece.blocks * PARAMETER_VECTORS * lanes),
-                y.span(lanes, piece.block, piece.blocks),
-            ]  # fmt: skip
-            step.vectors.append(requantize(operator, piece, accumulator, y, parameters // lanes, lanes))
-            step.stores += self._stores(operator.output, piece, y)
-            yield step
+                iteration.products += self._products(member, piece, tile, weights, accumulator)
+            iteration.vectors.append(requantize(operator, piece, accumulator, y, parameters // lanes, lanes))
+            iteration.stores += [*self._fill(member, tile, piece), *self._stores(operator.output, piece, y)]
+            yield iteration
 
     def _products(self, member: Member, piece: Piece, tile: int, weights: int, accumulator: int) -> list[Instruction]:
         operator, lanes = member.operator, self.lanes
@@ -177,7 +171,7 @@ class _Emitter:
             dense_product(operator, piece, start, x.strides, member.reduces, taps, weights // lanes, accumulator, lanes)
         ]
 
-    def _weights(self, member: Member, piece: Piece, step: Step) -> tuple[int, int]:
+    def _weights(self, member: Member, piece: Piece, iteration: Iteration) -> tuple[int, int]:
         """Addresses of the piece's weights and parameter records; loads them if they are not there."""
         size, record = member.weight_bytes, PARAMETER_VECTORS * self.lanes
         if member.name in self.plan.weights:
@@ -194,8 +188,7 @@ class _Emitter:
         offsets = self._packed(member)
         for offset, place, each in ((offsets[0], weights, size), (offsets[1], parameters, record)):
             count = piece.blocks * each
-            step.loads += load(REGISTER_CONSTANTS, offset + piece.block * each, place, count, [])
-            step.written.append((place, place + count))
+            iteration.constants += load(REGISTER_CONSTANTS, offset + piece.block * each, place, count, [])
         return weights, parameters
 
     def _packed(self, member: Member) -> tuple[int, int]:
@@ -213,12 +206,11 @@ class _Emitter:
             self._constants[operator.name] = packed
         return self._constants[operator.name]
 
-    def _windows(self, member: Member, piece: Piece, step: Step) -> int:
+    def _windows(self, member: Member, piece: Piece, iteration: Iteration) -> int:
         size = piece.rows * piece.columns * member.reduces * self.lanes
         place = self._room(size)
         storage = self.context.raw_inputs[member.operator.inputs[0].name]
-        step.loads += gather(member, piece, storage, place, self.lanes)
-        step.written.append((place, place + size))
+        iteration.constants += gather(member, piece, storage, place, self.lanes)
         return place
 
     def _room(self, size: int) -> int:

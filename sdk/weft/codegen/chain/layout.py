@@ -27,17 +27,11 @@ class Resident:
     first_row: int
     left: int
     strides: InputStrides
-    end: int
 
     def vector(self, lanes: int, block: int, row: int, column: int) -> int:
         """The vector of these coordinates of the tensor (below 0 lies the border)."""
         offset = block * self.strides.block + (row - self.first_row) * self.strides.row + column + self.left
         return self.address // lanes + offset
-
-    def span(self, lanes: int, block: int, blocks: int) -> Span:
-        """The bytes of some channel blocks, borders included."""
-        stride = self.strides.block * lanes
-        return self.address + block * stride, self.address + (block + blocks) * stride
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class ChainPlan:
         buffer = self.buffers[name]
         strides = InputStrides(buffer.rows * buffer.columns, buffer.columns, 1)
         address = self.addresses[name][tile % 2]
-        return Resident(address, self.spans[tile][name][0], buffer.left, strides, address + buffer.nbytes(lanes))
+        return Resident(address, self.spans[tile][name][0], buffer.left, strides)
 
     def resident(self, tensor: Tensor, tile: int, lanes: int) -> Resident:
         """Where a tensor lies in that tile: in its own buffer, or behind other parts in that of a concatenation."""

@@ -67,6 +67,8 @@ def cut_convolution(member: Member, rows: int, room: int, kept: bool, context: C
         return None
     tall = _even(rows, most)
     joined = max(1, FEW_POSITIONS // (tall * columns)) if tall >= rows and columns >= width else 1
+    if member.gathers:  # all blocks of a window together: the next window is loaded meanwhile
+        joined = max(1, limit // (tall * columns))
     if not kept:
         joined = min(joined, room // (member.weight_bytes + PARAMETER_VECTORS * lanes))
     return Cut(_even(member.blocks, joined), tall, columns) if joined else None

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 from weft.codegen.chain.layout import Buffer, Resident
 from weft.codegen.chain.members import Member
-from weft.codegen.chain.order import Step
 from weft.codegen.chain.pieces import Piece
 from weft.codegen.context import Context
+from weft.codegen.iteration import Iteration
 from weft.codegen.storage import Storage
 from weft.codegen.transfer import Loop, fill, load, store
 from weft.ir.operators import Convolution
 from weft_sim.isa import Instruction
 
-__all__ = ["border", "gather", "input_steps", "store_piece"]
+__all__ = ["border", "gather", "input_iterations", "store_piece"]
 
 INPUT_PARTS = 4
-"""Steps in which an input's rows are loaded, so that the first reader can begin before all are there."""
+"""Iterations in which an input's rows are loaded, so that the first reader can begin before all are there."""
 
 
 def border(buffer: Buffer, held: Resident, span: tuple[int, int], blocks: range, lanes: int) -> list[Instruction]:
@@ -38,10 +38,10 @@ def border(buffer: Buffer, held: Resident, span: tuple[int, int], blocks: range,
     return result
 
 
-def input_steps(
+def input_iterations(
     source: str, buffer: Buffer, held: Resident, span: tuple[int, int], storage: Storage, lanes: int
-) -> Iterator[Step]:
-    """Steps that load the rows of a tensor from DRAM, the borders in the first one."""
+) -> Iterator[Iteration]:
+    """Iterations that load the rows of a tensor from DRAM, the borders in the first one."""
     _, _, height, width = buffer.tensor.view
     start, stop = max(0, span[0]), min(height, span[1])
     rows = -(-(stop - start) // INPUT_PARTS)
@@ -54,11 +54,8 @@ def input_steps(
             Loop(count, width * lanes, held.strides.row * lanes),
             Loop(width, lanes, lanes),
         ]
-        step = Step(source, loads=load(storage.register, storage.offset + row * width * lanes, place, lanes, loops))
-        if row == start:
-            step.loads[:0] = borders
-        step.written.append((held.address, held.end))
-        yield step
+        loads = load(storage.register, storage.offset + row * width * lanes, place, lanes, loops)
+        yield Iteration(source, constants=[*borders, *loads] if row == start else loads)
 
 
 def gather(member: Member, piece: Piece, storage: Storage, place: int, lanes: int) -> list[Instruction]:
