@@ -106,7 +106,7 @@ def write_reports(console: Console, program: weft.Program, profile: Profile) -> 
     OUTPUT.mkdir(exist_ok=True)
     program.save(OUTPUT / "digits.weft")
     write_trace(profile, OUTPUT / "digits.trace.json")
-    write_html(profile, OUTPUT / "digits.html", "Handwritten digits on weft-16", program.nodes)
+    write_html(profile, OUTPUT / "digits.html", "Handwritten digits on weft-16", executable=program.executable)
     console.print("\n[bold]Written[/bold]")
     for name, what in {
         "digits.weft": "the compiled model: weft run, weft disasm, weft check",

@@ -32,7 +32,11 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Device(Protocol):
-    """What the runtime needs of a device. Addresses and sizes are in bytes; memory starts as zeros."""
+    """What the runtime needs of a device. Addresses and sizes are in bytes; memory starts as zeros.
+
+    A device with an attribute `overlaps` that is true allows memory that a running program does not touch to be read
+    and written from other threads meanwhile. On others, transfers and launches take turns.
+    """
 
     @property
     def name(self) -> str:
@@ -82,6 +86,7 @@ class MemoryDevice:
     program."""
 
     name: ClassVar[str]
+    overlaps: ClassVar[bool] = True
 
     def __init__(self, machine: MachineConfig, dram_bytes: int, options: RunOptions, run: Runner) -> None:
         self._machine = machine

@@ -18,6 +18,7 @@ from weft_runtime.inputs import split_samples
 from weft_runtime.memory import DeviceMemoryPlan, plan_memory
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
 from weft_runtime.request import FIRST, DeviceStep, HostStep, Request, Tensors
+from weft_runtime.sharing import guarded
 from weft_sim.result import RunOptions
 
 __all__ = ["PlacedExecutable", "Tensors", "join"]
@@ -41,7 +42,8 @@ class PlacedExecutable:
         try:
             for processor, size in zip(executable.processors, self.memory.processor_bytes, strict=True):
                 for _ in range(count):
-                    self.devices.append(factory(processor, size, options))
+                    opened = factory(processor, size, options)
+                    self.devices.append(opened if buffers == 1 else guarded(opened))
             self._steps = self._prepare(programs, count)
         except BaseException:
             self.close()

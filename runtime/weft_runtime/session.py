@@ -18,7 +18,7 @@ from weft_runtime.devices import Device, DeviceFactory
 from weft_runtime.dispatch import BUFFERS
 from weft_runtime.errors import DeviceUnavailableError, SessionError
 from weft_runtime.executable import Executable, Processor
-from weft_runtime.inputs import check_inputs
+from weft_runtime.inputs import check_inputs, samples_of
 from weft_runtime.memory import DeviceMemoryPlan
 from weft_runtime.pipeline import Answer, Pipeline, PipelineClosedError
 from weft_runtime.placed import PlacedExecutable
@@ -103,7 +103,8 @@ class Session:
 
         Where each input's leading axis is k times the model's batch, its k samples run in turn and the
         results are concatenated along the leading axis (outputs without axes are stacked); `progress(done,
-        k)` is called after each. After a `submit` the request joins the others and waits for its answer. Raises
+        k)` is called after each. After a `submit` the request joins the others and waits for its answer, with one
+        call of `progress` at the end. Raises
         InputError naming the input at fault, DeviceFault naming region, instruction and ONNX node, HostError, or
         SessionError when closed.
         """
@@ -117,7 +118,8 @@ class Session:
             outputs = self._submit(executable, arrays).result()
         except CancelledError as error:
             raise SessionError("the run was cancelled before it began") from error
-        progress(1, 1)
+        samples = samples_of(arrays, executable.bound_inputs, executable.batch)
+        progress(samples, samples)
         return outputs
 
     def submit(self, inputs: Mapping[str, npt.ArrayLike]) -> Answer:

@@ -1,4 +1,4 @@
-"""Devices that several sessions share: every session has memory of its own there, launches take turns."""
+"""Devices that are used from several threads: shared by sessions, or by the requests of one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weft_runtime.devices import Bytes, Device, DeviceFactory
 from weft_runtime.executable import Processor
 from weft_sim.result import RunOptions, RunResult
 
-__all__ = ["SharedDevices", "Turnstile"]
+__all__ = ["SharedDevices", "Turnstile", "guarded"]
 
 
 class Turnstile:
@@ -70,16 +70,24 @@ class SharedDevices:
         return _Shared(self._open(processor, dram_bytes, options), stiles[number % self._count])
 
 
-class _Shared:
-    """A device of which only the launches are shared."""
+def guarded(device: Device) -> Device:
+    """The device, or where it does not overlap, one that lets one thread in at a time."""
+    return device if getattr(device, "overlaps", False) else _Guarded(device)
 
-    def __init__(self, device: Device, turnstile: Turnstile) -> None:
+
+class _Around:
+    """A device around another one."""
+
+    def __init__(self, device: Device) -> None:
         self._device = device
-        self._turnstile = turnstile
 
     @property
     def name(self) -> str:
         return self._device.name
+
+    @property
+    def overlaps(self) -> bool:
+        return bool(getattr(self._device, "overlaps", False))
 
     def write(self, address: int, data: bytes | Bytes) -> None:
         self._device.write(address, data)
@@ -88,8 +96,39 @@ class _Shared:
         return self._device.read(address, size)
 
     def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
-        with self._turnstile.turn():
-            return self._device.launch(program_address, program_bytes, registers)
+        return self._device.launch(program_address, program_bytes, registers)
 
     def close(self) -> None:
         self._device.close()
+
+
+class _Shared(_Around):
+    """Of this device only the launches are shared."""
+
+    def __init__(self, device: Device, turnstile: Turnstile) -> None:
+        super().__init__(device)
+        self._turnstile = turnstile
+
+    def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
+        with self._turnstile.turn():
+            return super().launch(program_address, program_bytes, registers)
+
+
+class _Guarded(_Around):
+    """Everything takes turns."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        self._turnstile = Turnstile()
+
+    def write(self, address: int, data: bytes | Bytes) -> None:
+        with self._turnstile.turn():
+            super().write(address, data)
+
+    def read(self, address: int, size: int) -> Bytes:
+        with self._turnstile.turn():
+            return super().read(address, size)
+
+    def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
+        with self._turnstile.turn():
+            return super().launch(program_address, program_bytes, registers)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.deployment import Arrivals, Played, Setting, figures_of, parse_arrivals, play
+from weft.deployment.simulate import MOST_REQUESTS
 from weft.errors import WeftError
 from weft_runtime.dispatch import BUS, HOST, Part, Phase, Task
 
@@ -181,5 +182,9 @@ def test_impossible_settings_are_refused() -> None:
     for change in ({"devices": 0}, {"queue": 0}, {"at_once": 0}, {"buffers": 0}, {"nanoseconds": ((1,),)}):
         with pytest.raises(WeftError, match="deployment needs"):
             Setting(**{"tasks": TASKS, "nanoseconds": (TIMES,), **change})
-    with pytest.raises(WeftError, match="0 requests"):
-        play(Setting(TASKS, (TIMES,)), Arrivals("saturating"), 0)
+    for requests in (0, MOST_REQUESTS + 1):
+        with pytest.raises(WeftError, match=f"^{requests} requests of 7 tasks"):
+            play(Setting(TASKS, (TIMES,)), Arrivals("saturating"), requests)
+    long = tuple(Task(step, Phase.HOST) for step in range(1000))
+    with pytest.raises(WeftError, match="2001 requests of 1000 tasks cannot be played out: 1 to 2000"):
+        play(Setting(long, ((1,) * 1000,)), Arrivals("saturating"), 2001)

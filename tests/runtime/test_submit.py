@@ -23,6 +23,7 @@ from weft_runtime.npu import machine_of
 from weft_runtime.sharing import Turnstile
 from weft_sim import simulator
 from weft_sim.errors import DeviceFault
+from weft_sim.isa import INSTRUCTION_BYTES
 from weft_sim.machine import machine
 from weft_sim.result import RunOptions, RunResult
 
@@ -243,6 +244,31 @@ def test_two_sessions_share_a_device_and_take_turns() -> None:
     assert not gates.opened
     with Session(adder(), shared_devices("golden")) as session:
         assert_equal(session.submit(inputs(0)).result(PATIENCE), Session(adder(), "golden").run(inputs(0)))
+
+
+class CopyingDevice(GoldenDevice):
+    """Works on a copy of its memory and writes all of it back, as a device behind a slow link might."""
+
+    overlaps = False
+
+    def __init__(self, processor: Processor, dram_bytes: int, options: RunOptions) -> None:
+        super().__init__(machine_of(processor), dram_bytes, options)
+
+    def launch(self, program_address: int, program_bytes: int, registers: Sequence[int]) -> RunResult:
+        memory = self._open_memory()
+        own = memory.copy()
+        time.sleep(0.003)
+        result = simulator.run(self._machine, own, program_address, program_bytes // INSTRUCTION_BYTES, registers)
+        memory[...] = own
+        return result
+
+
+def test_devices_that_do_not_overlap_are_let_alone_while_they_run() -> None:
+    expected = [Session(adder(), "golden").run(inputs(seed)) for seed in range(12)]
+    for opened in (CopyingDevice, SharedDevices(CopyingDevice)):
+        with Session(adder(), opened) as session:
+            for future, answer in zip([session.submit(inputs(seed)) for seed in range(12)], expected, strict=True):
+                assert_equal(future.result(PATIENCE), answer)
 
 
 def test_variants_take_turns_on_the_session_s_device() -> None:

@@ -25,7 +25,7 @@ MOST_DEVICES = 256
 
 RequestsOption = Annotated[
     int | None,
-    typer.Option(min=1, max=1_000_000, help="Play out a deployment with so many requests in simulated time."),
+    typer.Option(min=1, max=100_000, help="Play out a deployment with so many requests in simulated time."),
 ]
 ArrivalOption = Annotated[
     str | None,

@@ -17,7 +17,8 @@ from weft_runtime.dispatch import BUFFERS, Assignment, Dispatcher, Part, Task
 
 __all__ = ["MOST_REQUESTS", "Occupation", "Played", "Served", "Setting", "play"]
 
-MOST_REQUESTS = 1_000_000
+MOST_REQUESTS = 100_000
+MOST_OCCUPATIONS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ class Played:
 
 def play(setting: Setting, arrivals: Arrivals, requests: int, seed: int = 0) -> Played:
     """Plays out so many requests. A request of an open system that finds the queue full is turned away. Raises
-    WeftError for a number of requests outside 1 to MOST_REQUESTS."""
-    if not 1 <= requests <= MOST_REQUESTS:
-        raise WeftError(f"{requests} requests cannot be played out: 1 to {MOST_REQUESTS}")
+    WeftError for a number of requests outside 1 to MOST_REQUESTS, or with more than MOST_OCCUPATIONS tasks."""
+    most = min(MOST_REQUESTS, MOST_OCCUPATIONS // max(1, len(setting.tasks)))
+    if not 1 <= requests <= most:
+        raise WeftError(f"{requests} requests of {len(setting.tasks)} tasks cannot be played out: 1 to {most}")
     player = _Player(setting)
     if arrivals.is_open:
         return player.play_open(arrivals.times(requests, seed))
