@@ -16,10 +16,11 @@ from weft.backends.npu import NpuAccelerator
 from weft.errors import CompileError
 from weft.schedule.choice import Tile, TileChoices
 from weft.schedule.search import make_ranker
-from weft.tuning.cache import TunedTiles, TuningCache
+from weft.tuning.cache import TuningCache
 from weft.tuning.cluster import ClusterWorkers
 from weft.tuning.record import Recorder
 from weft.tuning.search import Budget, search
+from weft.tuning.tiles import MeasuredTiles
 from weft.tuning.workers import LocalWorkers, Workers
 from weft_sim.machine import MachineConfig
 
@@ -114,7 +115,7 @@ def tune(
         found = search(targets, ranker, workers, budget, kept, lambda done, total: progress("tune", done, total))
         count = workers.count
     seconds = time.monotonic() - begin
-    after = _cycles(prepared, machine, TunedTiles(machine, kept), progress)
+    after = _cycles(prepared, machine, MeasuredTiles(machine, kept), progress)
     operators = tuple(
         _outcome(names, each.problem.candidates, repr(each.problem.shape), cycles)
         for (each, names), cycles in zip(named, found, strict=True)

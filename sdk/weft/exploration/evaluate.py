@@ -14,7 +14,7 @@ from weft.codegen.estimate import time_program
 from weft.compiler import compile as compile_model
 from weft.errors import WeftError
 from weft.frontend import Model
-from weft.schedule.choice import ANALYTIC
+from weft.tuning.tiles import MeasuredTiles
 from weft_runtime.executable import Executable
 from weft_sim.machine import MachineConfig
 
@@ -37,10 +37,12 @@ class Cost:
 
 def evaluate(name: str, proto: bytes, shapes: Mapping[str, int], host: str, values: Mapping[str, Any]) -> Cost:
     """Compiles a quantized model for the machine with these values and simulates its time, not its data. Tiles are
-    chosen by the estimate, whatever was tuned, so that machines compare. Never raises WeftError: see `Cost.failure`."""
+    those of a compiler that knows nothing of what was tuned, so that machines compare. Never raises WeftError: see `Cost.failure`."""
     machine = MachineConfig.from_dict(values)
     try:
-        executable = compile_model(_model(name, proto), NpuAccelerator(machine, ANALYTIC), shapes=shapes, host=host)
+        executable = compile_model(
+            _model(name, proto), NpuAccelerator(machine, MeasuredTiles(machine, None)), shapes=shapes, host=host
+        )
     except WeftError as error:
         return Cost(0, 0, 0, 0, 0.0, str(error))
     cycles = moved = 0

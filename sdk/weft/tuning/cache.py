@@ -17,21 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from weft.cache_folder import cache_folder, replace_file
-from weft.ir import Operator
 from weft.partition.costs.cycles import compiler_digest
-from weft.schedule.choice import Shape, Tile
 from weft.schedule.search import Problem
-from weft_sim.machine import MachineConfig
 
-__all__ = ["TunedTiles", "TuningCache", "problem_key"]
+__all__ = ["TuningCache", "problem_key"]
 
 FOLDER = "tuning"
 VERSION = 1
 MAX_FILE_BYTES = 1 << 20
 MAX_CYCLES = 1 << 44
-LEAST_GAIN = 0.002
-"""A measured tile replaces the default one if it is better by this share: less is lost again between layers."""
-
 _LOG = logging.getLogger("weft.tuning")
 
 
@@ -77,17 +71,6 @@ class TuningCache:
                 _LOG.warning("%s: cannot keep what was measured: %s", self.folder, error.strerror or error)
             self._writable = False
 
-    def best(self, problem: Problem) -> Tile | None:
-        """The measured tile of least cycles, or None if nothing was measured that beats the default tile."""
-        known = self._cycles(problem)
-        if not known:
-            return None
-        number = min(known, key=lambda each: (known[each], each))
-        default = known.get(0)
-        if number == 0 or default is None or known[number] > default * (1 - LEAST_GAIN):
-            return None
-        return problem.candidates[number]
-
     def _cycles(self, problem: Problem) -> dict[int, int]:
         key = problem_key(problem)
         if key not in self._known:
@@ -110,21 +93,6 @@ class TuningCache:
         if content.get("shape") != _plain(problem.shape) or not isinstance(content.get("measured"), list):
             return _unusable(path, "it does not hold what its name says")
         return _entries(path, content["measured"], problem)
-
-
-class TunedTiles:
-    """The tiles that tuning found on one machine, for the compiler."""
-
-    def __init__(self, machine: MachineConfig, cache: TuningCache | None = None) -> None:
-        self._machine = machine
-        self._cache = TuningCache() if cache is None else cache
-        self._chosen: dict[Shape, Tile | None] = {}
-
-    def tile(self, shape: Shape, operator: Operator) -> Tile | None:
-        """The best tile that was measured for the shape, or None."""
-        if shape not in self._chosen:
-            self._chosen[shape] = self._cache.best(Problem(shape, self._machine))
-        return self._chosen[shape]
 
 
 def _entries(path: Path, measured: list[Any], problem: Problem) -> dict[int, int]:
