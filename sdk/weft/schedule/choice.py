@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from weft.ir import Operator
 from weft.schedule.convolution import ConvolutionShape, ConvolutionTile
 from weft.schedule.product import ProductShape, ProductTile
 
-__all__ = ["ANALYTIC", "Analytic", "FixedTile", "Shape", "Tile", "TileChoices"]
+__all__ = ["ANALYTIC", "Analytic", "ChosenTiles", "FixedTile", "Shape", "Tile", "TileChoices"]
 
 Shape = ConvolutionShape | ProductShape
 Tile = ConvolutionTile | ProductTile
@@ -41,6 +42,17 @@ class FixedTile:
     def tile(self, shape: Shape, operator: Operator) -> Tile | None:
         """The tile, if the shape is this one."""
         return self.chosen if shape == self.shape else None
+
+
+class ChosenTiles:
+    """Tiles by shape; the estimate chooses for all others."""
+
+    def __init__(self, chosen: Mapping[Shape, Tile]) -> None:
+        self._chosen = dict(chosen)
+
+    def tile(self, shape: Shape, operator: Operator) -> Tile | None:
+        """The shape's tile, if there is one."""
+        return self._chosen.get(shape)
 
 
 ANALYTIC = Analytic()

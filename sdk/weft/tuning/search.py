@@ -6,6 +6,7 @@ any number of workers. Every number is kept as soon as it is there; a search tha
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ __all__ = ["Budget", "Measurements", "SearchProgress", "Target", "search"]
 
 BATCH = 8
 """Candidates of a problem in a round."""
+
+STRAY = 2
+"""Of these so many are drawn at random, behind the first round: where a ranker does not look, it does not learn."""
 
 
 class Measurements(Protocol):
@@ -97,8 +101,10 @@ def _propose(problem: Problem, ranker: Ranker, found: Mapping[int, int], trials:
     scores = ranker.scores(problem, found)
     order = sorted(set(range(len(problem.candidates))) - set(found), key=lambda number: (scores[number], number))
     if not found:
-        order = [0, *(number for number in order if number != 0)]
-    return order[:room]
+        return [0, *(number for number in order if number != 0)][:room]
+    first, rest = order[: max(1, room - STRAY)], order[max(1, room - STRAY) :]
+    source = random.Random(f"{len(found)}:{problem.shape}")
+    return [*first, *source.sample(rest, min(len(rest), room - len(first)))]
 
 
 def _measured(

@@ -42,12 +42,17 @@ class MeasuredTiles:
     def tile(self, shape: Shape, operator: Operator) -> Tile | None:
         """The measured tile, or None where the default one stays."""
         if shape not in self._chosen:
-            problem = Problem(shape, self._machine)
-            known = {} if self._cache is None else self._cache.measured(problem)
-            if 0 not in known:
-                known = _few(problem, operator)
-            self._chosen[shape] = best_measured(problem, known)
+            self._chosen[shape] = self._choose(Problem(shape, self._machine), operator)
         return self._chosen[shape]
+
+    def _choose(self, problem: Problem, operator: Operator) -> Tile | None:
+        known: Mapping[int, int] = {}
+        if self._cache is not None:
+            chosen = self._cache.chosen(problem)
+            if chosen is not None:
+                return problem.candidates[chosen] if chosen else None
+            known = self._cache.measured(problem)
+        return best_measured(problem, known if 0 in known else _few(problem, operator))
 
 
 def best_measured(problem: Problem, known: Mapping[int, int]) -> Tile | None:
