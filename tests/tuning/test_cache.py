@@ -31,7 +31,7 @@ def file_of(cache: TuningCache):
 def test_what_was_put_is_there_for_the_next_process():
     filled()
     assert TuningCache().measured(PROBLEM) == {0: 1000, 3: 900, 5: 950}
-    assert MeasuredTiles(PROBLEM.machine, TuningCache()).tile(SHAPE, None) == PROBLEM.candidates[3]
+    assert MeasuredTiles(TuningCache()).tile(SHAPE, None, PROBLEM.machine) == PROBLEM.candidates[3]
 
 
 def test_other_machines_and_shapes_have_files_of_their_own():

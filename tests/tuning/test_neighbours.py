@@ -9,7 +9,7 @@ import pytest
 import weft
 from weft.api.tuning import TuneOptions, tune
 from weft.backends.npu import NpuAccelerator
-from weft.schedule.choice import ANALYTIC, ChosenTiles
+from weft.schedule.choice import ANALYTIC
 from weft.tuning.cache import TuningCache
 from weft.tuning.neighbours import RegionOperators, Uses, choose_among_neighbours, region_cycles
 from weft.tuning.record import Recorder
@@ -29,7 +29,7 @@ class Listening(NpuAccelerator):
 
 @pytest.fixture
 def region(small_model):
-    recorder = Recorder(CONFIG)
+    recorder = Recorder()
     accelerator = Listening(CONFIG, recorder)
     program = weft.compile(small_model, accelerator)
     problems = [target.problem for target, _ in recorder.targets]
@@ -39,11 +39,10 @@ def region(small_model):
 def test_a_region_without_weights_takes_as_long(region):
     operators, problems, program = region
     assert region_cycles([operators], CONFIG, []) == program.estimated_cycles
-    tiles = {each.shape: each.candidates[-1] for each in problems}
+    tiles = {each: each.candidates[-1] for each in problems}
     slow = region_cycles([operators], CONFIG, list(tiles.items()))
     assert slow > program.estimated_cycles
     assert slow == region_cycles([operators, operators], CONFIG, list(tiles.items())) / 2
-    assert all(ChosenTiles(tiles).tile(shape, None) == tile for shape, tile in tiles.items())
 
 
 def test_measurements_that_mislead_do_no_harm(region):
@@ -53,7 +52,7 @@ def test_measurements_that_mislead_do_no_harm(region):
     kept = {}
     with LocalWorkers(2) as workers:
         numbers = choose_among_neighbours([operators], uses, CONFIG, workers, Budget(1), kept.__setitem__)
-    chosen = [(each.shape, each.candidates[n]) for each, n in zip(problems, numbers, strict=True) if n]
+    chosen = [(each, each.candidates[n]) for each, n in zip(problems, numbers, strict=True) if n]
     assert region_cycles([operators], CONFIG, chosen) <= program.estimated_cycles
     assert [kept[each] for each in problems] == numbers
 
@@ -72,13 +71,13 @@ def test_the_choice_is_kept_and_checked(small_model, tmp_path, caplog):
     cache = TuningCache(tmp_path)
     options = TuneOptions(trials=8, ranker="analytic", processes=2)
     report = tune(small_model, "weft-8", options, cache=cache)
-    accelerator = NpuAccelerator(CONFIG, MeasuredTiles(CONFIG, TuningCache(tmp_path)))
+    accelerator = NpuAccelerator(CONFIG, MeasuredTiles(TuningCache(tmp_path)))
     assert weft.compile(small_model, accelerator).estimated_cycles == report.cycles_after <= report.cycles_before
     files = sorted(cache.folder.glob("*.json"))
     assert len(files) == len(report.operators)
     for file in files:
         file.write_text(file.read_text().replace('"chosen":{', '"chosen":{"extra":1,'))
-    recorder = Recorder(CONFIG)
+    recorder = Recorder()
     weft.compile(small_model, NpuAccelerator(CONFIG, recorder))
     assert all(TuningCache(tmp_path).chosen(target.problem) is None for target, _ in recorder.targets)
     assert "not a legal one" in caplog.text
@@ -86,11 +85,8 @@ def test_the_choice_is_kept_and_checked(small_model, tmp_path, caplog):
 
 def test_a_region_never_gets_slower_by_measured_tiles(small_model):
     class Worst(MeasuredTiles):
-        def tile(self, shape, operator):
-            from weft.schedule.search import Problem
-
-            self._chosen[shape] = Problem(shape, CONFIG).candidates[-1]
-            return self._chosen[shape]
+        def _choose(self, problem, operator):
+            return problem.candidates[-1]
 
     plain = weft.compile(small_model, NpuAccelerator(CONFIG, ANALYTIC)).estimated_cycles
-    assert weft.compile(small_model, NpuAccelerator(CONFIG, Worst(CONFIG, None))).estimated_cycles == plain
+    assert weft.compile(small_model, NpuAccelerator(CONFIG, Worst(None))).estimated_cycles == plain

@@ -113,7 +113,7 @@ def tune(
     ranker = make_ranker(options.ranker, options.seed)
     machine, kept = resolve_machine(target), TuningCache() if cache is None else cache
     prepared = prepare(source, prepared_with or PrepareOptions(seed=options.seed), progress)
-    recorder = Recorder(machine)
+    recorder = Recorder()
     accelerator = _Listening(machine, recorder)
     before = _cycles(prepared, accelerator, progress)
     named = recorder.targets
@@ -127,7 +127,7 @@ def tune(
         choose_among_neighbours(accelerator.regions, uses, machine, workers, options.budget(begin, 1.0), kept.choose)
         count = workers.count
     seconds = time.monotonic() - begin
-    after = _cycles(prepared, NpuAccelerator(machine, MeasuredTiles(machine, kept)), progress)
+    after = _cycles(prepared, NpuAccelerator(machine, MeasuredTiles(kept)), progress)
     operators = tuple(
         _outcome(names, each.problem.candidates, repr(each.problem.shape), cycles)
         for (each, names), cycles in zip(named, found, strict=True)

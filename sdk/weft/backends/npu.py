@@ -40,7 +40,7 @@ class NpuAccelerator(Accelerator):
         self, machine: MachineConfig, tiles: TileChoices | None = None, options: ScheduleOptions = EVERYTHING
     ) -> None:
         self.machine, self.options = machine, options
-        self.tiles: TileChoices = MeasuredTiles(machine, TuningCache()) if tiles is None else tiles
+        self.tiles: TileChoices = MeasuredTiles(TuningCache()) if tiles is None else tiles
         self.processor = npu_processor(machine)
         self._cycles = OperatorCycles(machine)
 

@@ -37,7 +37,7 @@ def run(
         start = time.perf_counter()
         report = tune(model, target, TuneOptions(int(trials), ranker=ranker), cache=TuningCache(Path(folder) / "tune"))
         whole = time.perf_counter() - start
-        recorder = Recorder(machine)
+        recorder = Recorder()
         compile_model(model, NpuAccelerator(machine, recorder))
         sample = _spread([each for each, _ in recorder.targets], int(layers))
         everything = TuningCache(Path(folder) / "everything")

@@ -122,7 +122,7 @@ def choose_tile(
         found = best_tile(shape, config)
     if found is None:
         return None
-    chosen = tiles.tile(shape, _as_stored(operator, view))
+    chosen = tiles.tile(shape, _as_stored(operator, view), config)
     return shape, chosen if isinstance(chosen, ConvolutionTile) else found[0]
 
 

@@ -41,7 +41,7 @@ def evaluate(name: str, proto: bytes, shapes: Mapping[str, int], host: str, valu
     machine = MachineConfig.from_dict(values)
     try:
         executable = compile_model(
-            _model(name, proto), NpuAccelerator(machine, MeasuredTiles(machine, None)), shapes=shapes, host=host
+            _model(name, proto), NpuAccelerator(machine, MeasuredTiles(None)), shapes=shapes, host=host
         )
     except WeftError as error:
         return Cost(0, 0, 0, 0, 0.0, str(error))

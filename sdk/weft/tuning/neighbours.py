@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.ir import Operator
-from weft.schedule.choice import ChosenTiles, Shape, Tile
+from weft.partition.costs import OperatorCycles
+from weft.schedule.choice import ChosenTiles, Tile
 from weft.schedule.search import Problem
 from weft.tuning.search import Budget
 from weft.tuning.subject import restore, strip
@@ -57,17 +58,19 @@ class Uses:
 
 
 def region_cycles(
-    regions: Sequence[RegionOperators], machine: MachineConfig, chosen: Sequence[tuple[Shape, Tile]]
+    regions: Sequence[RegionOperators], machine: MachineConfig, chosen: Sequence[tuple[Problem, Tile]]
 ) -> int:
     """Cycles of all regions together with these tiles, and default ones for other shapes."""
-    from weft.codegen.estimate import estimate_region  # a worker process imports the compiler when it is first used
-    from weft.codegen.region import lower_region
+    from weft.codegen.chain.choose import ChainCosts  # a worker process imports the compiler when it is first used
+    from weft.codegen.measured import lower_measured
+    from weft.codegen.region import Schedule
 
+    tiles = ChosenTiles({(problem.shape, problem.machine): tile for problem, tile in chosen})
+    schedule = Schedule(tiles=tiles, costs=ChainCosts(OperatorCycles(machine).cycles))
     total = 0
     for region in regions:
         operators = [restore(operator) for operator in region.operators]
-        lowered = lower_region(operators, set(region.outputs), machine, ChosenTiles(dict(chosen)))
-        total += estimate_region("tuned", lowered, machine).cycles
+        total += lower_measured("tuned", operators, set(region.outputs), machine, schedule)[1].cycles
     return total
 
 
@@ -83,7 +86,7 @@ def choose_among_neighbours(
     tried = [index for index, each in enumerate(uses) if each.gain > 0]
 
     def call(numbers: Sequence[int]) -> Call:
-        chosen = [(each.problem.shape, each.problem.candidates[n]) for each, n in zip(uses, numbers, strict=True) if n]
+        chosen = [(each.problem, each.problem.candidates[n]) for each, n in zip(uses, numbers, strict=True) if n]
         return Call(region_cycles, (tuple(regions), machine, tuple(chosen)))
 
     default, alone = [0] * len(uses), [each.finalists[1] if each.gain > 0 else 0 for each in uses]

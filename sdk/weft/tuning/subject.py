@@ -11,8 +11,9 @@ import numpy as np
 from weft.ir import Operator
 from weft.ir.operators import Convolution
 from weft.ir.products import MatrixProduct
-from weft.schedule.choice import FixedTile, Shape, Tile
+from weft.schedule.choice import ChosenTiles, Shape, Tile
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape
+from weft.schedule.options import ScheduleOptions
 from weft_sim.machine import MachineConfig
 
 __all__ = ["Subject", "measure", "restore", "strip", "subject"]
@@ -52,7 +53,7 @@ def measure(given: Subject, tile: Tile) -> int:
     operator = _restored(given)
     reads = frozenset(tensor.name for tensor in operator.inputs)
     gathers = isinstance(given.shape, ConvolutionShape) and given.shape.mode == ConvolutionMode.IM2COL
-    schedule = Schedule(tiles=FixedTile(given.shape, tile))
+    schedule = Schedule(ScheduleOptions(chains=False), ChosenTiles({(given.shape, given.machine): tile}))
     region = lower_region(
         [operator], {operator.output.name}, given.machine, schedule, blocked=frozenset() if gathers else reads
     )

@@ -29,21 +29,21 @@ class MeasuredTiles:
     """Of shapes that were tuned, the best tile; of others the best of few. `cache` is None where nothing of what was
     tuned shall count."""
 
-    def __init__(self, machine: MachineConfig, cache: TuningCache | None) -> None:
-        self._machine = machine
+    def __init__(self, cache: TuningCache | None) -> None:
         self._cache = cache
-        self._chosen: dict[Shape, Tile | None] = {}
+        self._chosen: dict[Problem, Tile | None] = {}
 
     @property
     def chosen(self) -> bool:
         """Whether any shape has a tile other than the default one."""
         return any(tile is not None for tile in self._chosen.values())
 
-    def tile(self, shape: Shape, operator: Operator) -> Tile | None:
+    def tile(self, shape: Shape, operator: Operator, config: MachineConfig) -> Tile | None:
         """The measured tile, or None where the default one stays."""
-        if shape not in self._chosen:
-            self._chosen[shape] = self._choose(Problem(shape, self._machine), operator)
-        return self._chosen[shape]
+        problem = Problem(shape, config)
+        if problem not in self._chosen:
+            self._chosen[problem] = self._choose(problem, operator)
+        return self._chosen[problem]
 
     def _choose(self, problem: Problem, operator: Operator) -> Tile | None:
         known: Mapping[int, int] = {}
