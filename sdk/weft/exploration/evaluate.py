@@ -37,7 +37,8 @@ class Cost:
 
 def evaluate(name: str, proto: bytes, shapes: Mapping[str, int], host: str, values: Mapping[str, Any]) -> Cost:
     """Compiles a quantized model for the machine with these values and simulates its time, not its data. Tiles are
-    those of a compiler that knows nothing of what was tuned, so that machines compare. Never raises WeftError: see `Cost.failure`."""
+    those of a compiler that knows nothing of what was tuned, so that machines compare. Never raises WeftError: see
+    `Cost.failure`."""
     machine = MachineConfig.from_dict(values)
     try:
         executable = compile_model(

@@ -21,8 +21,9 @@ __all__ = ["Budget", "Measurements", "SearchProgress", "Target", "search"]
 BATCH = 8
 """Candidates of a problem in a round."""
 
-STRAY = 2
-"""Of these so many are drawn at random, behind the first round: where a ranker does not look, it does not learn."""
+STRAY = 4
+"""Of these so many are drawn at random: where a ranker does not look, it does not learn, and many candidates that look
+best are nearly the same."""
 
 
 class Measurements(Protocol):
@@ -100,11 +101,12 @@ def _propose(problem: Problem, ranker: Ranker, found: Mapping[int, int], trials:
         return []
     scores = ranker.scores(problem, found)
     order = sorted(set(range(len(problem.candidates))) - set(found), key=lambda number: (scores[number], number))
-    if not found:
-        return [0, *(number for number in order if number != 0)][:room]
-    first, rest = order[: max(1, room - STRAY)], order[max(1, room - STRAY) :]
+    head = [] if found else [0]
+    order = [number for number in order if number not in head]
+    first = max(1, room - STRAY) - len(head)
     source = random.Random(f"{len(found)}:{problem.shape}")
-    return [*first, *source.sample(rest, min(len(rest), room - len(first)))]
+    stray = source.sample(order[first:], min(len(order) - first, room - first - len(head)))
+    return [*head, *order[:first], *stray]
 
 
 def _measured(
