@@ -15,6 +15,7 @@ from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
 from weft.schedule.choice import ANALYTIC, TileChoices
+from weft.schedule.options import ScheduleOptions
 from weft.tuning.cache import TuningCache
 from weft.tuning.tiles import MeasuredTiles
 from weft_runtime.backend import register_backend
