@@ -23,11 +23,11 @@ from weft.schedule.search.space import MOST_CANDIDATES
 from weft.tuning.record import Recorder
 from weft_sim.machine import PRESETS, machine
 
-sizes = st.integers(1, 300)
+sizes = st.integers(1, 112)
 shapes = st.builds(
     ConvolutionShape,
     st.sampled_from((ConvolutionMode.DENSE, ConvolutionMode.DEPTHWISE)),
-    st.integers(1, 4), sizes, sizes, st.integers(1, 80), st.integers(1, 80),
+    st.integers(1, 4), sizes, sizes, st.integers(1, 32), st.integers(1, 32),
     st.tuples(st.integers(1, 7), st.integers(1, 7)), st.tuples(st.integers(1, 2), st.integers(1, 2)), st.just((1, 1)),
 )  # fmt: skip
 products = st.builds(

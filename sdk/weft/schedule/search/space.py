@@ -36,8 +36,8 @@ SHARES = (1, 2, 4)
 """Rows fill the memories, half or a quarter of them."""
 
 MOST_TILES = 256
-"""Candidates cut an operator into at most so many tiles (or as many as the default one does): more tiles make longer
-programs and only save at the first and last tile."""
+"""Candidates cut an operator into at most so many tiles, or twice as many as the default one does: more tiles make
+longer programs and only save at the first and last tile."""
 
 MOST_CANDIDATES = 500
 """Of more candidates those of least estimated cycles stay."""
@@ -49,7 +49,7 @@ def space(shape: Shape, config: MachineConfig) -> tuple[Tile, ...]:
     if default is None:
         return ()
     made = _convolution(shape, config) if isinstance(shape, ConvolutionShape) else _product(shape, config)
-    most = max(MOST_TILES, _count(shape, default))
+    most = max(MOST_TILES, 2 * _count(shape, default))
     tiles = list(dict.fromkeys([default, *(tile for tile in made if _count(shape, tile) <= most)]))
     kept = sorted(tiles[1:], key=lambda tile: _rough(shape, tile, config))[: MOST_CANDIDATES - 1]
     return (default, *sorted(kept, key=lambda tile: estimate(shape, tile, config)))
