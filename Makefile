@@ -66,6 +66,7 @@ generate: environment ## write the files that come from the instruction table
 
 synth: environment ## size of the RTL on an FPGA and in gates into docs/synthesis.md; needs weft[synth]
 	PYTHONPATH=rtl/tools $(BIN)/python -m weft_synthesis
+	$(BIN)/python scripts/area_table.py
 
 format: environment ## format the Python code and mend what ruff can mend
 	$(BIN)/ruff check --quiet --fix .

@@ -9,7 +9,8 @@ import pytest
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape
 from weft.schedule.search import Problem
 from weft.tuning import cache as module
-from weft.tuning.cache import TunedTiles, TuningCache, problem_key
+from weft.tuning.cache import TuningCache, problem_key
+from weft.tuning.tiles import MeasuredTiles, best_measured
 from weft_sim.machine import machine
 
 SHAPE = ConvolutionShape(ConvolutionMode.DENSE, 1, 28, 28, 8, 8, (3, 3), (1, 1), (1, 1))
@@ -30,7 +31,7 @@ def file_of(cache: TuningCache):
 def test_what_was_put_is_there_for_the_next_process():
     filled()
     assert TuningCache().measured(PROBLEM) == {0: 1000, 3: 900, 5: 950}
-    assert TunedTiles(PROBLEM.machine).tile(SHAPE, None) == PROBLEM.candidates[3]
+    assert MeasuredTiles(TuningCache()).tile(SHAPE, None, PROBLEM.machine) == PROBLEM.candidates[3]
 
 
 def test_other_machines_and_shapes_have_files_of_their_own():
@@ -38,21 +39,11 @@ def test_other_machines_and_shapes_have_files_of_their_own():
     assert problem_key(other) != problem_key(PROBLEM)
     filled()
     assert TuningCache().measured(other) == {}
-    assert TunedTiles(other.machine).tile(SHAPE, None) is None
 
 
-@pytest.mark.parametrize("cycles", [1000, 999])
-def test_the_default_stays_where_little_is_gained(cycles):
-    cache = TuningCache()
-    cache.put(PROBLEM, 0, 1000)
-    cache.put(PROBLEM, 4, cycles)
-    assert cache.best(PROBLEM) is None
-
-
-def test_nothing_is_chosen_before_the_default_is_measured():
-    cache = TuningCache()
-    cache.put(PROBLEM, 4, 10)
-    assert cache.best(PROBLEM) is None
+@pytest.mark.parametrize("known", [{}, {4: 10}, {0: 1000}, {0: 1000, 4: 1000}, {0: 1000, 4: 999}])
+def test_the_default_stays_where_nothing_is_known_to_be_better(known):
+    assert best_measured(PROBLEM, known) is None
 
 
 def changed(content: dict, **changes) -> bytes:
@@ -81,7 +72,6 @@ def test_a_file_that_is_wrong_is_named_and_not_used(spoil, caplog):
     path = file_of(filled())
     path.write_bytes(spoil(json.loads(path.read_bytes())))
     assert TuningCache().measured(PROBLEM) == {}
-    assert TunedTiles(PROBLEM.machine).tile(SHAPE, None) is None
     assert str(path) in caplog.text and "tune again" in caplog.text
     TuningCache().put(PROBLEM, 0, 1000)
     assert TuningCache().measured(PROBLEM) == {0: 1000}

@@ -13,7 +13,7 @@ import weft
 from weft.backends.npu import NpuAccelerator
 from weft.bench.builder import QdqBuilder
 from weft.frontend import Model
-from weft.schedule.choice import FixedTile
+from weft.schedule.choice import ChosenTiles
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape
 from weft.schedule.convolution_search import tile_fits
 from weft.schedule.product import ProductShape, product_tile_fits
@@ -23,11 +23,11 @@ from weft.schedule.search.space import MOST_CANDIDATES
 from weft.tuning.record import Recorder
 from weft_sim.machine import PRESETS, machine
 
-sizes = st.integers(1, 300)
+sizes = st.integers(1, 112)
 shapes = st.builds(
     ConvolutionShape,
     st.sampled_from((ConvolutionMode.DENSE, ConvolutionMode.DEPTHWISE)),
-    st.integers(1, 4), sizes, sizes, st.integers(1, 80), st.integers(1, 80),
+    st.integers(1, 4), sizes, sizes, st.integers(1, 32), st.integers(1, 32),
     st.tuples(st.integers(1, 7), st.integers(1, 7)), st.tuples(st.integers(1, 2), st.integers(1, 2)), st.just((1, 1)),
 )  # fmt: skip
 products = st.builds(
@@ -80,7 +80,7 @@ def test_candidates_compute_the_same(kernel, stride, group):
     build = QdqBuilder("one", 3)
     model = Model(build.build(build.convolution(build.input((2, 40, 13, 11)), 40, kernel, stride, group=group)))
     config = machine("weft-8")
-    recorder = Recorder(config)
+    recorder = Recorder()
     program = weft.compile(model, NpuAccelerator(config, recorder), annotate=on_the_accelerator)
     inputs = {"input": np.random.default_rng(0).normal(0, 1, (2, 40, 13, 11)).astype(np.float32)}
     expected = weft.Session(program, device="golden").run(inputs)
@@ -89,7 +89,9 @@ def test_candidates_compute_the_same(kernel, stride, group):
     chosen = np.random.default_rng(1).permutation(len(target.problem.candidates))[:5]
     for tile in (target.problem.candidates[number] for number in chosen):
         program = weft.compile(
-            model, NpuAccelerator(config, FixedTile(target.problem.shape, tile)), annotate=on_the_accelerator
+            model,
+            NpuAccelerator(config, ChosenTiles({(target.problem.shape, config): tile})),
+            annotate=on_the_accelerator,
         )
         with weft.Session(program, device="sim") as session:
             found = session.run(inputs)

@@ -11,21 +11,25 @@ from typing import Any
 from weft.api.preparation import Prepared, PrepareOptions, Source, build, prepare
 from weft.api.progress import Progress, quiet
 from weft.api.targets import resolve_machine
-from weft.backends import DEFAULT_TARGET, Target
+from weft.backends import DEFAULT_TARGET, EmittedRegion, RegionRequest, Target
 from weft.backends.npu import NpuAccelerator
 from weft.errors import CompileError
 from weft.schedule.choice import Tile, TileChoices
 from weft.schedule.search import make_ranker
-from weft.tuning.cache import TunedTiles, TuningCache
+from weft.tuning.cache import TuningCache
 from weft.tuning.cluster import ClusterWorkers
+from weft.tuning.neighbours import RegionOperators, Uses, choose_among_neighbours
 from weft.tuning.record import Recorder
 from weft.tuning.search import Budget, search
+from weft.tuning.tiles import MeasuredTiles
 from weft.tuning.workers import LocalWorkers, Workers
 from weft_sim.machine import MachineConfig
 
 __all__ = ["DEFAULT_TRIALS", "TuneOptions", "TuneReport", "TunedOperator", "open_workers", "tune"]
 
 DEFAULT_TRIALS = 64
+SEARCH_SHARE = 0.75
+"""Of the time that is given; the rest is for choosing among the best in the model's regions."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class TuneOptions:
         if self.trials < 1 or (self.seconds is not None and not self.seconds > 0):
             raise CompileError(f"a search needs at least one trial and some time, not {self.trials} and {self.seconds}")
 
+    def budget(self, begin: float, share: float) -> Budget:
+        """The budget of what may take that share of the time since `begin` (of time.monotonic)."""
+        return Budget(self.trials, None if self.seconds is None else begin + share * self.seconds)
+
 
 @dataclass(frozen=True)
 class TunedOperator:
@@ -63,7 +71,8 @@ class TunedOperator:
 
 @dataclass(frozen=True)
 class TuneReport:
-    """What came of it. `cycles_before` and `cycles_after` are those of the whole model's regions."""
+    """What came of it. `cycles_before` (tiles chosen by the estimate alone) and `cycles_after` are those of
+    the whole model's regions."""
 
     target: str
     ranker: str
@@ -104,17 +113,21 @@ def tune(
     ranker = make_ranker(options.ranker, options.seed)
     machine, kept = resolve_machine(target), TuningCache() if cache is None else cache
     prepared = prepare(source, prepared_with or PrepareOptions(seed=options.seed), progress)
-    recorder = Recorder(machine)
-    before = _cycles(prepared, machine, recorder, progress)
+    recorder = Recorder()
+    accelerator = _Listening(machine, recorder)
+    before = _cycles(prepared, accelerator, progress)
     named = recorder.targets
     targets = [each for each, _ in named]
     begin = time.monotonic()
-    budget = Budget(options.trials, None if options.seconds is None else begin + options.seconds)
     with open_workers(options) as workers:
+        budget = options.budget(begin, SEARCH_SHARE)
         found = search(targets, ranker, workers, budget, kept, lambda done, total: progress("tune", done, total))
+        progress("tune: neighbours", 0, 0)
+        uses = [Uses(each.problem, len(names), cycles) for (each, names), cycles in zip(named, found, strict=True)]
+        choose_among_neighbours(accelerator.regions, uses, machine, workers, options.budget(begin, 1.0), kept.choose)
         count = workers.count
     seconds = time.monotonic() - begin
-    after = _cycles(prepared, machine, TunedTiles(machine, kept), progress)
+    after = _cycles(prepared, NpuAccelerator(machine, MeasuredTiles(kept)), progress)
     operators = tuple(
         _outcome(names, each.problem.candidates, repr(each.problem.shape), cycles)
         for (each, names), cycles in zip(named, found, strict=True)
@@ -131,8 +144,20 @@ def open_workers(options: TuneOptions) -> Workers:
     return LocalWorkers(options.processes) if options.scheduler is None else ClusterWorkers(options.scheduler)
 
 
-def _cycles(prepared: Prepared, machine: MachineConfig, tiles: TileChoices, progress: Progress) -> int:
-    executable = build(prepared, NpuAccelerator(machine, tiles), progress)
+class _Listening(NpuAccelerator):
+    """Remembers the regions that it is asked for."""
+
+    def __init__(self, machine: MachineConfig, tiles: TileChoices) -> None:
+        super().__init__(machine, tiles)
+        self.regions: list[RegionOperators] = []
+
+    def emit(self, request: RegionRequest) -> EmittedRegion:
+        self.regions.append(RegionOperators.of(request.operators, request.outputs))
+        return super().emit(request)
+
+
+def _cycles(prepared: Prepared, accelerator: NpuAccelerator, progress: Progress) -> int:
+    executable = build(prepared, accelerator, progress)
     return sum(region.estimated_cycles for region in executable.regions)
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
 from weft.codegen.chain.choose import ChainCosts
+from weft.codegen.estimate import RegionEstimate
 from weft.codegen.measured import lower_measured
-from weft.codegen.region import Schedule, input_layouts
+from weft.codegen.region import LoweredRegion, Schedule, input_layouts
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
-from weft.schedule.choice import TileChoices
+from weft.schedule.choice import ANALYTIC, TileChoices
 from weft.schedule.options import ScheduleOptions
-from weft.tuning.cache import TunedTiles
+from weft.tuning.cache import TuningCache
+from weft.tuning.tiles import MeasuredTiles
 from weft_runtime.backend import register_backend
 from weft_runtime.devices import Device
 from weft_runtime.executable import Processor, Region
@@ -33,13 +35,13 @@ EVERYTHING = ScheduleOptions()
 
 class NpuAccelerator(Accelerator):
     """One machine configuration, and which mechanisms of the compiler to use for it. `tiles` may choose tiles; without
-    it, those that tuning has found are taken."""
+    it, those that tuning has found are taken, or the best of few."""
 
     def __init__(
         self, machine: MachineConfig, tiles: TileChoices | None = None, options: ScheduleOptions = EVERYTHING
     ) -> None:
         self.machine, self.options = machine, options
-        self.tiles: TileChoices = TunedTiles(machine) if tiles is None else tiles
+        self.tiles: TileChoices = MeasuredTiles(TuningCache()) if tiles is None else tiles
         self.processor = npu_processor(machine)
         self._cycles = OperatorCycles(machine)
 
@@ -57,8 +59,12 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        schedule = Schedule(self.options, self.tiles, ChainCosts(self._cycles.cycles))
-        region, estimate = lower_measured(request.name, request.operators, set(request.outputs), self.machine, schedule)
+        region, estimate = self._lowered(request, self.tiles)
+        if isinstance(self.tiles, MeasuredTiles) and self.tiles.chosen:
+            # What is best for an operator alone may disturb its neighbours.
+            other, plain = self._lowered(request, ANALYTIC)
+            if plain.cycles <= estimate.cycles:
+                region, estimate = other, plain
         return EmittedRegion(
             encode_program(region.instructions),
             region.constants,
@@ -70,6 +76,10 @@ class NpuAccelerator(Accelerator):
             region.sources,
             estimate.by_node,
         )
+
+    def _lowered(self, request: RegionRequest, tiles: TileChoices) -> tuple[LoweredRegion, RegionEstimate]:
+        schedule = Schedule(self.options, tiles, ChainCosts(self._cycles.cycles))
+        return lower_measured(request.name, request.operators, set(request.outputs), self.machine, schedule)
 
 
 class NpuBackend(Backend):

@@ -37,7 +37,7 @@ def run(
         start = time.perf_counter()
         report = tune(model, target, TuneOptions(int(trials), ranker=ranker), cache=TuningCache(Path(folder) / "tune"))
         whole = time.perf_counter() - start
-        recorder = Recorder(machine)
+        recorder = Recorder()
         compile_model(model, NpuAccelerator(machine, recorder))
         sample = _spread([each for each, _ in recorder.targets], int(layers))
         everything = TuningCache(Path(folder) / "everything")
@@ -78,12 +78,12 @@ def _row(report: TuneReport, target: Target, known: Mapping[int, int]) -> dict[s
 
 
 def _curves(paths: Mapping[str, Sequence[Mapping[int, int]]], best: Sequence[int]) -> list[dict[str, Any]]:
-    """For numbers of trials a layer: by how much the sum of the best cycles so far exceeds that of the best of all."""
+    """For numbers of trials a layer: by how much the best cycles so far exceed the best of all, mean of the layers."""
     rows = []
     for point in POINTS:
         row: dict[str, Any] = {"trials": point}
         for name, found in paths.items():
-            reached = sum(min(list(each.values())[:point]) for each in found)
-            row[name] = reached / max(1, sum(best)) - 1
+            over = [min(list(each.values())[:point]) / least - 1 for each, least in zip(found, best, strict=True)]
+            row[name] = sum(over) / max(1, len(over))
         rows.append(row)
     return rows

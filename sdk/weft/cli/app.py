@@ -20,6 +20,7 @@ from weft.cli.compile import compile_command
 from weft.cli.cosim import cosim_command
 from weft.cli.disasm import disasm_command
 from weft.cli.explain import explain_command
+from weft.cli.explore import explore_command
 from weft.cli.quantize import quantize_command
 from weft.cli.run import run_command
 from weft.cli.targets import targets_command
@@ -39,6 +40,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "disasm": disasm_command,
     "explain": explain_command,
     "tune": tune_command,
+    "explore": explore_command,
     "targets": targets_command,
     "bench": bench_command,
 }

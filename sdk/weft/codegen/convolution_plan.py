@@ -144,7 +144,7 @@ def plan_convolution(whole: Convolution | FusedConvolution, context: Context) ->
     if chosen is None:
         return None
     shape, tile = chosen
-    measured = context.tiles.tile(shape, _as_stored(whole, x_storage.layout.view))
+    measured = context.tiles.tile(shape, _as_stored(whole, x_storage.layout.view), context.config)
     if isinstance(measured, ConvolutionTile):
         tile = measured
     if context.by_rows:

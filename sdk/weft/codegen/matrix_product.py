@@ -76,7 +76,7 @@ class _Plan:
 def product_tile(operator: MatrixProduct, config: MachineConfig, tiles: TileChoices = ANALYTIC) -> ProductTile | None:
     """The tile that the operator would get, or None if none fits the machine."""
     shape = _shape(operator, config.lanes)
-    chosen = tiles.tile(shape, operator)
+    chosen = tiles.tile(shape, operator, config)
     return chosen if isinstance(chosen, ProductTile) else choose_product_tile(shape, config)
 
 

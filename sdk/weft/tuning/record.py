@@ -16,21 +16,20 @@ __all__ = ["Recorder"]
 class Recorder:
     """Takes the place of the choices of tiles, leaves all to the estimate, and remembers the questions."""
 
-    def __init__(self, machine: MachineConfig) -> None:
-        self._machine = machine
-        self._asked: dict[Shape, list[Operator]] = {}
+    def __init__(self) -> None:
+        self._asked: dict[tuple[Shape, MachineConfig], list[Operator]] = {}
 
-    def tile(self, shape: Shape, operator: Operator) -> Tile | None:
+    def tile(self, shape: Shape, operator: Operator, config: MachineConfig) -> Tile | None:
         """None."""
-        self._asked.setdefault(shape, []).append(operator)
+        self._asked.setdefault((shape, config), []).append(operator)
         return None
 
     @property
     def targets(self) -> list[tuple[Target, tuple[str, ...]]]:
         """Every shape once, with the names of all operators that have it, in the order of the program."""
         result: list[tuple[Target, tuple[str, ...]]] = []
-        for shape, operators in self._asked.items():
-            problem = Problem(shape, self._machine)
-            subjected = subject(problem_key(problem), operators[0], shape, self._machine)
+        for (shape, config), operators in self._asked.items():
+            problem = Problem(shape, config)
+            subjected = subject(problem_key(problem), operators[0], shape, config)
             result.append((Target(problem, subjected), tuple(dict.fromkeys(each.name for each in operators))))
         return result

@@ -6,6 +6,7 @@ any number of workers. Every number is kept as soon as it is there; a search tha
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ __all__ = ["Budget", "Measurements", "SearchProgress", "Target", "search"]
 
 BATCH = 8
 """Candidates of a problem in a round."""
+
+STRAY = 4
+"""Of these so many are drawn at random: where a ranker does not look, it does not learn, and many candidates that look
+best are nearly the same."""
 
 
 class Measurements(Protocol):
@@ -96,9 +101,12 @@ def _propose(problem: Problem, ranker: Ranker, found: Mapping[int, int], trials:
         return []
     scores = ranker.scores(problem, found)
     order = sorted(set(range(len(problem.candidates))) - set(found), key=lambda number: (scores[number], number))
-    if not found:
-        order = [0, *(number for number in order if number != 0)]
-    return order[:room]
+    head = [] if found else [0]
+    order = [number for number in order if number not in head]
+    first = max(1, room - STRAY) - len(head)
+    source = random.Random(f"{len(found)}:{problem.shape}")
+    stray = source.sample(order[first:], min(len(order) - first, room - first - len(head)))
+    return [*head, *order[:first], *stray]
 
 
 def _measured(

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from weft.ir import Operator
-from weft.schedule.choice import FixedTile, Shape, Tile
+from weft.ir.operators import Convolution
+from weft.ir.products import MatrixProduct
+from weft.schedule.choice import ChosenTiles, Shape, Tile
 from weft.schedule.convolution import ConvolutionMode, ConvolutionShape
+from weft.schedule.options import ScheduleOptions
 from weft_sim.machine import MachineConfig
 
-__all__ = ["Subject", "measure", "subject"]
+__all__ = ["Subject", "measure", "restore", "strip", "subject"]
 
 MOST_ELEMENTS = 4096
 
@@ -38,7 +41,7 @@ class Subject:
 
 def subject(key: str, operator: Operator, shape: Shape, machine: MachineConfig) -> Subject:
     """A subject whose large constants are replaced by their shapes."""
-    return Subject(key, _stripped(operator), shape, machine)
+    return Subject(key, strip(operator), shape, machine)
 
 
 def measure(given: Subject, tile: Tile) -> int:
@@ -50,44 +53,49 @@ def measure(given: Subject, tile: Tile) -> int:
     operator = _restored(given)
     reads = frozenset(tensor.name for tensor in operator.inputs)
     gathers = isinstance(given.shape, ConvolutionShape) and given.shape.mode == ConvolutionMode.IM2COL
-    schedule = Schedule(tiles=FixedTile(given.shape, tile))
+    schedule = Schedule(ScheduleOptions(chains=False), ChosenTiles({(given.shape, given.machine): tile}))
     region = lower_region(
         [operator], {operator.output.name}, given.machine, schedule, blocked=frozenset() if gathers else reads
     )
     return estimate_region(operator.name, region, given.machine).cycles
 
 
-def _stripped(value: Any) -> Any:
-    match value:
-        case np.ndarray() if value.size > MOST_ELEMENTS:
-            return _Zeros(value.shape, value.dtype.str)
-        case tuple():
-            return tuple(_stripped(each) for each in value)
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-            changed = {name: new for name, old in fields.items() if (new := _stripped(old)) is not old}
-            return dataclasses.replace(value, **changed) if changed else value
-    return value
+def strip(operator: Operator) -> Operator:
+    """The operator with weights and constant operands replaced by their shapes, if they are large."""
+    match operator:
+        case Convolution():
+            return dataclasses.replace(operator, weights=_hollow(operator.weights))
+        case MatrixProduct():
+            a, b = (dataclasses.replace(each, constant=_hollow(each.constant)) for each in operator.operands)
+            return dataclasses.replace(operator, a=a, b=b)
+    return operator
+
+
+def restore(operator: Operator) -> Operator:
+    """The inverse of `strip`, with zeros."""
+    match operator:
+        case Convolution():
+            return dataclasses.replace(operator, weights=_filled(operator.weights))
+        case MatrixProduct():
+            a, b = (dataclasses.replace(each, constant=_filled(each.constant)) for each in operator.operands)
+            return dataclasses.replace(operator, a=a, b=b)
+    return operator
+
+
+def _hollow(value: Any) -> Any:
+    large = isinstance(value, np.ndarray) and value.size > MOST_ELEMENTS
+    return _Zeros(value.shape, value.dtype.str) if large else value
 
 
 def _filled(value: Any) -> Any:
-    match value:
-        case _Zeros():
-            return np.zeros(value.shape, np.dtype(value.dtype))
-        case tuple():
-            return tuple(_filled(each) for each in value)
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-            changed = {name: new for name, old in fields.items() if (new := _filled(old)) is not old}
-            return dataclasses.replace(value, **changed) if changed else value
-    return value
+    return np.zeros(value.shape, np.dtype(value.dtype)) if isinstance(value, _Zeros) else value
 
 
 def _restored(given: Subject) -> Operator:
     if given.key not in _KEPT:
         if len(_KEPT) >= MOST_KEPT:
             _KEPT.clear()
-        _KEPT[given.key] = _filled(given.operator)
+        _KEPT[given.key] = restore(given.operator)
     return _KEPT[given.key]
 
 

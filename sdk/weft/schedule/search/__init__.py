@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft.errors import CompileError
 from weft.schedule.search.learned import LearnedRanker
 from weft.schedule.search.rankers import AnalyticRanker, Problem, RandomRanker, Ranker, SimulatorRanker
-from weft.schedule.search.space import default_tile, estimate, space
+from weft.schedule.search.space import default_cycles, default_tile, estimate, lower_bound, space
 
 __all__ = [
     "RANKERS",
@@ -15,8 +15,10 @@ __all__ = [
     "RandomRanker",
     "Ranker",
     "SimulatorRanker",
+    "default_cycles",
     "default_tile",
     "estimate",
+    "lower_bound",
     "make_ranker",
     "space",
 ]

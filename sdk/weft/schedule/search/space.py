@@ -30,14 +30,14 @@ from weft.schedule.product import (
 )
 from weft_sim.machine import MachineConfig
 
-__all__ = ["default_tile", "estimate", "space", "trip_counts"]
+__all__ = ["default_cycles", "default_tile", "estimate", "lower_bound", "space", "trip_counts"]
 
 SHARES = (1, 2, 4)
 """Rows fill the memories, half or a quarter of them."""
 
 MOST_TILES = 256
-"""Candidates cut an operator into at most so many tiles (or as many as the default one does): more tiles make longer
-programs and only save at the first and last tile."""
+"""Candidates cut an operator into at most so many tiles, or twice as many as the default one does: more tiles make
+longer programs and only save at the first and last tile."""
 
 MOST_CANDIDATES = 500
 """Of more candidates those of least estimated cycles stay."""
@@ -49,7 +49,7 @@ def space(shape: Shape, config: MachineConfig) -> tuple[Tile, ...]:
     if default is None:
         return ()
     made = _convolution(shape, config) if isinstance(shape, ConvolutionShape) else _product(shape, config)
-    most = max(MOST_TILES, _count(shape, default))
+    most = max(MOST_TILES, 2 * _count(shape, default))
     tiles = list(dict.fromkeys([default, *(tile for tile in made if _count(shape, tile) <= most)]))
     kept = sorted(tiles[1:], key=lambda tile: _rough(shape, tile, config))[: MOST_CANDIDATES - 1]
     return (default, *sorted(kept, key=lambda tile: estimate(shape, tile, config)))
@@ -61,6 +61,32 @@ def default_tile(shape: Shape, config: MachineConfig) -> Tile | None:
         return choose_product_tile(shape, config)
     found = best_tile(shape, config)
     return None if found is None else found[0]
+
+
+def default_cycles(shape: Shape, config: MachineConfig) -> float:
+    """Estimated cycles of the default tile; 0 if none fits."""
+    tile = default_tile(shape, config)
+    return 0.0 if tile is None else estimate(shape, tile, config)
+
+
+def lower_bound(shape: Shape, config: MachineConfig) -> float:
+    """Cycles that no tile can do without: what the array multiplies, or everything over the DRAM bus once."""
+    lanes = config.lanes
+    if isinstance(shape, ProductShape):
+        batches = shape.outer * shape.inner
+        array = batches * shape.rows * shape.k_blocks * shape.n_blocks
+        moved = batches * shape.rows * (shape.k_blocks + shape.n_blocks) * lanes
+        return max(array, moved / config.dram_bytes_per_cycle)
+    outputs = shape.images * shape.rows * shape.columns
+    taps = shape.kernel[0] * shape.kernel[1]
+    depthwise = shape.mode == ConvolutionMode.DEPTHWISE
+    array = outputs * shape.out_blocks * (1 if depthwise else shape.reduce_blocks * taps)
+    inputs = outputs * shape.strides[0] * shape.strides[1]
+    inputs *= shape.out_blocks if depthwise else shape.reduce_blocks
+    if shape.mode == ConvolutionMode.IM2COL:
+        inputs = 0  # an image of few channels, which overlapping windows read more than once
+    weights = taps * shape.out_blocks * (1 if depthwise else shape.reduce_blocks * lanes)
+    return max(array, (inputs + weights + outputs * shape.out_blocks) * lanes / config.dram_bytes_per_cycle)
 
 
 def estimate(shape: Shape, tile: Tile, config: MachineConfig) -> float:
