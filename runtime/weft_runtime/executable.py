@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from weft_runtime.control import ControlFlow
 from weft_runtime.errors import LayoutError
+from weft_runtime.steps import Step, TensorSignature
 
 __all__ = [
     "REGISTER_CONSTANTS",
@@ -156,24 +157,6 @@ class HostGraph:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of execution: an index into `host_graphs` or `regions`."""
-
-    kind: Literal["host", "device"]
-    index: int
-
-
-@dataclass(frozen=True)
-class TensorSignature:
-    """A model input or output. `dtype` is a NumPy name; symbolic dimensions are strings, a leading one is the
-    batch."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
 class ProcessorCost:
     """What something is estimated to take on a processor ("host" or a target's name), in nanoseconds."""
 
@@ -233,7 +216,8 @@ class NodeReport:
 class Executable:
     """A compiled model. `batch` is the leading extent it was compiled for, `extents` the values of all symbolic ones
     by name; `inexact` holds "node: bound" lines; `calibration` is "file", "input", "random" or "none"; `partition` is
-    None where no choice was made."""
+    None where no choice was made. A model whose path depends on its input has `control`, and then no `steps`: those are
+    in its sub-networks."""
 
     processors: tuple[Processor, ...]
     regions: tuple[Region, ...]
@@ -249,6 +233,14 @@ class Executable:
     calibration: str
     partition: PartitionReport | None = None
     extents: tuple[tuple[str, int], ...] = ()
+    control: ControlFlow | None = None
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps, those of all sub-networks where the path depends on the input."""
+        if self.control is None:
+            return self.steps
+        return tuple(step for network in self.control.networks for step in network.steps)
 
     @property
     def target(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from weft_runtime.control_manifest import describe_control, restore_control
 from weft_runtime.errors import ArtifactError, LayoutError
 from weft_runtime.executable import (
     REGISTER_COUNT,
@@ -93,6 +94,8 @@ def _describe_executable(executable: Executable, prefix: str, sections: dict[str
             for graph in executable.host_graphs
         ],
     }
+    if executable.control is not None:
+        manifest["control"] = describe_control(executable.control)
     if executable.extents:
         manifest["extents"] = [{"name": name, "extent": extent} for name, extent in executable.extents]
     for index, graph in enumerate(executable.host_graphs):
@@ -116,6 +119,7 @@ def _restore_executable(fields: Fields, prefix: str, remaining: dict[str, bytes]
         calibration=fields.choice("calibration", CALIBRATIONS),
         partition=_restore_partition(fields),
         extents=fields.objects("extents", _restore_extent) if "extents" in fields else (),
+        control=fields.object("control", restore_control) if "control" in fields else None,
     )
 
 

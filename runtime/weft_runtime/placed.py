@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from weft_runtime.executable import Executable, Region, TensorBinding
 from weft_runtime.host import HostProgram
 from weft_runtime.inputs import samples_of, split_samples
 from weft_runtime.layout import Bytes, blank, pack_into, unpack
-from weft_runtime.memory import DeviceMemoryPlan, RegionPlacement, plan_memory
+from weft_runtime.memory import RegionPlacement
+from weft_runtime.opened import Costs, OpenedDevices, join_samples
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
 from weft_sim.result import RunOptions, RunResult
 
@@ -26,15 +26,6 @@ __all__ = ["PlacedExecutable", "Tensors"]
 Array = npt.NDArray[Any]
 Tensors = dict[str, Array]
 Progress = Callable[[int, int], None]
-
-
-@dataclass
-class _Costs:
-    """What the samples of one run have cost so far."""
-
-    cycles: int = 0
-    transfers: int = 0
-    transfer_bytes: int = 0
 
 
 class _DeviceStep:
@@ -49,7 +40,7 @@ class _DeviceStep:
         device.write(placement.program, region.instructions)
         device.write(placement.constants, region.constants)
 
-    def run(self, tensors: Tensors, costs: _Costs) -> None:
+    def run(self, tensors: Tensors, costs: Costs) -> None:
         for binding in self.region.inputs:
             self._send(binding, tensors[binding.name], costs)
         size = len(self.region.instructions)
@@ -59,7 +50,7 @@ class _DeviceStep:
         for binding in self.region.outputs:
             tensors[binding.name] = self._receive(binding, costs)
 
-    def _send(self, binding: TensorBinding, array: Array, costs: _Costs) -> None:
+    def _send(self, binding: TensorBinding, array: Array, costs: Costs) -> None:
         if not isinstance(array, np.ndarray):
             raise SessionError(f"region {self.region.name!r} takes {binding.name!r}, which is no tensor in this run")
         if array.dtype.name != binding.dtype or array.size != binding.layout.elements:
@@ -70,13 +61,11 @@ class _DeviceStep:
         buffer = self._buffers[binding.offset]
         pack_into(buffer, array, binding.layout)
         self._device.write(self._placement.io + binding.offset, buffer)
-        costs.transfers += 1
-        costs.transfer_bytes += buffer.size
+        costs.count(buffer.size)
 
-    def _receive(self, binding: TensorBinding, costs: _Costs) -> Array:
+    def _receive(self, binding: TensorBinding, costs: Costs) -> Array:
         packed = self._device.read(self._placement.io + binding.offset, binding.layout.nbytes)
-        costs.transfers += 1
-        costs.transfer_bytes += packed.size
+        costs.count(packed.size)
         return unpack(packed, binding.layout, binding.shape, binding.dtype)
 
 
@@ -87,25 +76,21 @@ class _HostStep:
         self.program = program
         self.seconds = 0.0
 
-    def run(self, tensors: Tensors, costs: _Costs) -> None:
+    def run(self, tensors: Tensors, costs: Costs) -> None:
         start = time.perf_counter()
         tensors.update(self.program.run(tensors))
         self.seconds += time.perf_counter() - start
 
 
-class PlacedExecutable:
+class PlacedExecutable(OpenedDevices):
     """An executable placed on devices of its own, one for each processor. Raises ExecutableError, HostError or
     DeviceUnavailableError."""
 
     def __init__(self, executable: Executable, factory: DeviceFactory, options: RunOptions) -> None:
-        self.executable = executable
-        self.memory: DeviceMemoryPlan = plan_memory(executable)
-        self.devices: list[Device] = []
         self._steps: list[_DeviceStep | _HostStep] = []
         programs = [HostProgram(graph) for graph in executable.host_graphs]
+        super().__init__(executable, factory, options)
         try:
-            for processor, size in zip(executable.processors, self.memory.processor_bytes, strict=True):
-                self.devices.append(factory(processor, size, options))
             self._steps = self._prepare(programs)
         except BaseException:
             self.close()
@@ -117,7 +102,7 @@ class PlacedExecutable:
         start = time.perf_counter()
         executable = self.executable
         samples = samples_of(arrays, executable.bound_inputs, executable.batch)
-        costs = _Costs()
+        costs = Costs()
         for step in self._steps:
             if isinstance(step, _HostStep):
                 step.seconds = 0.0
@@ -126,15 +111,13 @@ class PlacedExecutable:
             results.append(self._run_sample(part, costs))
             progress(len(results), samples)
         outputs = {
-            name.name: _join(name.name, [result[name.name] for result in results]) for name in executable.outputs
+            name.name: join_samples(name.name, [result[name.name] for result in results]) for name in executable.outputs
         }
         return outputs, self._measure(costs, samples, time.perf_counter() - start)
 
     def close(self) -> None:
         """Releases the devices."""
-        for device in self.devices:
-            device.close()
-        self.devices = []
+        super().close()
         self._steps = []
 
     def _prepare(self, programs: list[HostProgram]) -> list[_DeviceStep | _HostStep]:
@@ -147,7 +130,7 @@ class PlacedExecutable:
         region = self.executable.regions[index]
         return _DeviceStep(self.devices[region.processor], region, self.memory.regions[index])
 
-    def _run_sample(self, inputs: Tensors, costs: _Costs) -> Tensors:
+    def _run_sample(self, inputs: Tensors, costs: Costs) -> Tensors:
         tensors = dict(inputs)
         for step, expired in zip(self._steps, self._expired, strict=True):
             step.run(tensors, costs)
@@ -159,7 +142,7 @@ class PlacedExecutable:
             for signature in self.executable.outputs
         }
 
-    def _measure(self, costs: _Costs, samples: int, wall_seconds: float) -> Profile:
+    def _measure(self, costs: Costs, samples: int, wall_seconds: float) -> Profile:
         hosts = [step for step in self._steps if isinstance(step, _HostStep)]
         regions = [step for step in self._steps if isinstance(step, _DeviceStep)]
         return Profile(
@@ -198,14 +181,3 @@ def _expiry(executable: Executable) -> list[list[str]]:
         if name not in kept:
             expired[position].append(name)
     return expired
-
-
-def _join(name: str, results: list[Any]) -> Any:
-    if len(results) == 1:
-        return results[0]
-    if not all(isinstance(result, np.ndarray) for result in results):
-        raise SessionError(f"output {name!r} is no tensor: run the samples one by one")
-    try:
-        return np.concatenate(results) if results[0].ndim else np.stack(results)
-    except ValueError as error:
-        raise SessionError(f"output {name!r} has another shape for each sample: run them one by one") from error

@@ -17,6 +17,7 @@ from weft_runtime.executable import Executable, Processor
 from weft_runtime.inputs import check_inputs
 from weft_runtime.memory import DeviceMemoryPlan
 from weft_runtime.placed import PlacedExecutable
+from weft_runtime.placed_control import PlacedControl
 from weft_runtime.profile import Profile
 from weft_runtime.validate import validate
 from weft_runtime.variants import ExecutableSource, Variants
@@ -26,6 +27,8 @@ __all__ = ["Session", "SupportsExecutable"]
 
 PLACED = 8
 """How many variants are held on devices at a time; beyond, the one unused for longest leaves."""
+
+Placed = PlacedExecutable | PlacedControl
 
 
 class SupportsExecutable(Protocol):
@@ -58,8 +61,8 @@ class Session:
         self._device = device
         self._options = options
         self._profile: Profile | None = None
-        self._placed: dict[tuple[tuple[str, int], ...], PlacedExecutable] = {}
-        self._current: PlacedExecutable | None = None
+        self._placed: dict[tuple[tuple[str, int], ...], Placed] = {}
+        self._current: Placed | None = None
         self._closed = False
         if self._source.variants:
             self._place(self._source.variants[0])
@@ -123,12 +126,12 @@ class Session:
         if self._closed:
             raise SessionError("the session is closed; open a new one")
 
-    def _latest(self) -> PlacedExecutable:
+    def _latest(self) -> Placed:
         if self._current is None:
             raise SessionError("nothing is compiled in this session yet: call run first")
         return self._current
 
-    def _place(self, executable: Executable) -> PlacedExecutable:
+    def _place(self, executable: Executable) -> Placed:
         """The variant on its device; the dictionary is kept in order of use."""
         placed = self._placed.pop(executable.extents, None)
         if placed is None:
@@ -136,7 +139,8 @@ class Session:
                 self._placed.pop(next(iter(self._placed))).close()
             device = self._device
             factory = _factory(device, executable.processors) if isinstance(device, str) else device
-            placed = PlacedExecutable(executable, factory, self._options)
+            kind = PlacedExecutable if executable.control is None else PlacedControl
+            placed = kind(executable, factory, self._options)
         self._placed[executable.extents] = self._current = placed
         return placed
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import onnx
 
+from weft.dynamic import split
 from weft.frontend.graph import Graph
 from weft.frontend.load import load
 from weft.frontend.model import Model
-from weft.frontend.normalize import NO_SHAPES
+from weft.frontend.normalize import NO_SHAPES, normalize
 from weft.quantize.calibration import Samples
+from weft.quantize.control_flow import quantize_form
 from weft.quantize.options import DEFAULT_OPTIONS, QuantizeOptions
 from weft.quantize.probe import Probe
 from weft.quantize.quantizer import calibrate, emit
@@ -26,7 +28,8 @@ Source = Model | str | Path | bytes | onnx.ModelProto
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model and what each of its layers costs; no report where it came quantized."""
+    """A quantized model and what each of its layers costs; no report where it came quantized, or where its path depends on the
+    input."""
 
     model: Model
     report: SensitivityReport | None
@@ -65,6 +68,9 @@ def quantize(
     if loaded.is_quantized:
         options.check()
         return loaded
+    form = split(normalize(loaded, shapes)).form
+    if form is not None:
+        return quantize_form(form, calibration, options, exclude, progress)
     return emit(calibrate(loaded, calibration, options, exclude, shapes, progress)).model
 
 
@@ -87,6 +93,9 @@ def quantize_and_measure(
     if loaded.is_quantized:
         options.check()
         return Quantized(loaded, None)
+    form = split(normalize(loaded, shapes)).form
+    if form is not None:
+        return Quantized(quantize_form(form, calibration, options, exclude, progress), None)
     calibrated = calibrate(loaded, calibration, options, exclude, shapes, progress)
     emission = emit(calibrated)
     if not emission.plan.nodes:
