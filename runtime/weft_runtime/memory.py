@@ -15,7 +15,7 @@ from weft_runtime.executable import (
     Region,
 )
 
-__all__ = ["ALIGNMENT", "MAX_DEVICE_BYTES", "DeviceMemoryPlan", "Pool", "RegionPlacement", "plan_memory"]
+__all__ = ["ALIGNMENT", "MAX_DEVICE_BYTES", "DeviceMemoryPlan", "Pool", "RegionPlacement", "plan_memory", "separate_registers"]
 
 ALIGNMENT = 4096
 """Every part starts on this boundary, so that no burst of one part crosses into another."""
@@ -92,6 +92,16 @@ def plan_memory(executable: Executable) -> DeviceMemoryPlan:
         sizes.append(size + pool.size)
     regions_placed = tuple(placements[number] for number in sorted(placements))
     return DeviceMemoryPlan(regions_placed, tuple(sizes), tuple(pools))
+
+
+def separate_registers(region: Region, placement: RegionPlacement, pool: Pool) -> tuple[int, ...]:
+    """Registers for one launch by itself: each tensor that has a register of its own at the next place in the pool."""
+    values, cursor = list(placement.registers), pool.start
+    for binding in (*region.inputs, *region.outputs):
+        if binding.register > REGISTER_IO and not values[binding.register]:
+            values[binding.register] = cursor
+            cursor += max(1, -(-binding.layout.nbytes // ALIGNMENT)) * ALIGNMENT
+    return tuple(values)
 
 
 def _pool_bytes(name: str, regions: list[Region], used: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from weft.dynamic import Form, body_key
+from weft.dynamic import Form, body_key, narrow
+from weft.dynamic.rewrite import with_networks
 from weft.dynamic.types import is_static
 from weft.errors import CompileError
 from weft.frontend import Model, integerize, normalize
 from weft.lowering import Progress, Request, lower
-from weft_runtime.control import Block, Branch, ControlFlow, Launch, Loop, Network, Statement
+from weft_runtime.control import ControlFlow, Network
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
 
 __all__ = ["lower_form"]
@@ -27,21 +28,21 @@ class _Call:
 
 def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     """The executable of a program in control-flow form. Raises CompileError, also for pins to unknown nodes."""
+    form = narrow(form.with_networks(tuple(normalize(each) for each in form.networks)))
     bodies: list[Executable] = []
     numbers: dict[bytes, int] = {}
     calls: list[_Call] = []
     pinned: set[str] = set()
     for index, network in enumerate(form.networks):
         progress("partition", index / len(form.networks))
-        normalized = normalize(network)
-        integer = integerize(normalized)
+        integer = integerize(network)
         names = [node.name for node in integer.proto.graph.node]
         pins = {name: where for name, where in request.pins.items() if name in names}
         pinned |= pins.keys()
         key = body_key(integer) + repr([(names.index(name), where) for name, where in pins.items()]).encode()
         if key not in numbers:
             numbers[key] = len(bodies)
-            bodies.append(_lower_network(normalized, replace(request, pins=pins)))
+            bodies.append(_lower_network(network, replace(request, pins=pins)))
         own = bodies[numbers[key]].nodes
         reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
@@ -76,7 +77,8 @@ def _merged(form: Form, bodies: list[Executable], calls: list[_Call], request: R
     for index, body in enumerate(bodies):
         base, host_base = len(regions), len(hosts)
         offsets.append(base)
-        regions += [replace(each, name=f"region_{base + place}") for place, each in enumerate(body.regions)]
+        resident = [request.accelerators[each.processor].resident(each) for each in body.regions]
+        regions += [replace(each, name=f"region_{base + place}") for place, each in enumerate(resident)]
         hosts += [replace(each, name=f"host_{host_base + place}") for place, each in enumerate(body.host_graphs)]
         steps = tuple(
             replace(step, index=step.index + (base if step.kind == "device" else host_base)) for step in body.steps
@@ -84,7 +86,8 @@ def _merged(form: Form, bodies: list[Executable], calls: list[_Call], request: R
         names = (tuple(each.name for each in body.inputs), tuple(each.name for each in body.outputs))
         networks.append(Network(f"network_{index}", *names, steps, body.macs))
     nodes = tuple(_renumbered(node, offsets[call.body]) for call in calls for node in call.nodes)
-    control = ControlFlow(tuple(networks), _renumbered_block(form.body, calls))
+    numbers = {index: call.body for index, call in enumerate(calls)}
+    control = ControlFlow(tuple(networks), with_networks(form.body, numbers))
     return Executable(
         processors=tuple(each.processor for each in request.accelerators), regions=tuple(regions),
         host_graphs=tuple(hosts), steps=(), inputs=form.model.inputs, outputs=form.model.outputs, batch=1,
@@ -99,19 +102,3 @@ def _renumbered(node: NodeReport, base: int) -> NodeReport:
     if not node.region:
         return node
     return replace(node, region=f"region_{base + int(node.region.removeprefix('region_'))}")
-
-
-def _renumbered_block(block: Block, calls: list[_Call]) -> Block:
-    return Block(tuple(_renumbered_statement(each, calls) for each in block.statements), block.results)
-
-
-def _renumbered_statement(statement: Statement, calls: list[_Call]) -> Statement:
-    match statement:
-        case Launch():
-            return replace(statement, network=calls[statement.network].body)
-        case Branch():
-            then, otherwise = (_renumbered_block(each, calls) for each in (statement.then, statement.otherwise))
-            return replace(statement, then=then, otherwise=otherwise)
-        case Loop():
-            return replace(statement, body=_renumbered_block(statement.body, calls))
-    return statement

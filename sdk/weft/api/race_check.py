@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from weft.api.progress import Progress, quiet
 from weft_runtime.executable import Executable, Region
-from weft_runtime.memory import RegionPlacement, plan_memory
+from weft_runtime.memory import RegionPlacement, plan_memory, separate_registers
 from weft_runtime.npu import is_npu, machine_of
 from weft_sim import races
 from weft_sim.errors import InstructionError
@@ -46,16 +47,20 @@ def check(executable: Executable, progress: Progress = quiet) -> CheckReport:
         progress("check", done, len(executable.regions))
         processor = executable.processors[region.processor]
         if is_npu(processor):
-            findings += _check_region(machine_of(processor), region, placement, plan.processor_bytes[region.processor])
+            registers = separate_registers(region, placement, plan.pools[region.processor])
+            size = plan.processor_bytes[region.processor]
+            findings += _check_region(machine_of(processor), region, placement, registers, size)
             checked.append(region)
     count = sum(len(region.instructions) // INSTRUCTION_BYTES for region in checked)
     return CheckReport(executable.target, len(checked), count, tuple(findings))
 
 
-def _check_region(machine: MachineConfig, region: Region, placement: RegionPlacement, dram_bytes: int) -> list[str]:
+def _check_region(
+    machine: MachineConfig, region: Region, placement: RegionPlacement, registers: Sequence[int], dram_bytes: int
+) -> list[str]:
     try:
         program = decode_program(region.instructions)
-        found = races.check(machine, program, placement.registers, dram_bytes, placement.program)
+        found = races.check(machine, program, registers, dram_bytes, placement.program)
     except InstructionError as error:
         raise InstructionError(f"region {region.name!r}: {error}") from error
     names = region.sources

@@ -138,7 +138,7 @@ def verify(
     outputs = tally.reports(fused.samples is not None)
     mismatches = sum(each.mismatches for each in outputs)
     causes = Attribution((), mismatches)
-    if program.inexact:
+    if program.inexact and program.control is None:
         progress("attribute", 0, 0)
         causes = attribute(integer, program, accelerators, device, parts)
     return VerifyReport(

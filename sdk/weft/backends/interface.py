@@ -72,6 +72,12 @@ class Accelerator(ABC):
     def emit(self, request: RegionRequest) -> EmittedRegion:
         """The program of a region of operators that `place` left. Raises CompileError if that cannot be."""
 
+    def resident(self, region: Region) -> Region:
+        """The region with tensors in buffers of their own (base registers from 3 on, offset 0) where its program can
+        be told at each launch where they lie: a dynamic program then hands tensors on in device memory. As it is, it
+        takes and gives them through its input/output area, and the host copies them."""
+        return region
+
     def stored_bytes(self, tensor: Tensor, readers: Sequence[Operator] = ()) -> int:
         """Bytes that a tensor takes in device memory, which is what crosses the bus: packed for these operators, or, if
         none are given, as it comes back."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
 from weft.codegen.estimate import estimate_region
 from weft.codegen.region import input_layouts, lower_region
+from weft.codegen.resident import with_own_registers
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
@@ -61,6 +62,9 @@ class NpuAccelerator(Accelerator):
             region.sources,
             estimate.by_node,
         )
+
+    def resident(self, region: Region) -> Region:
+        return with_own_registers(region, self.machine)
 
 
 class NpuBackend(Backend):

@@ -30,8 +30,8 @@ def shared_names(body: Block) -> dict[str, str]:
                     join(*names)
             case Loop():
                 handed_on = statement.body.results[: len(statement.results)]
-                for names in zip(
+                for state in zip(
                     statement.results, statement.initial, statement.parameters, handed_on, strict=True
                 ):  # fmt: skip
-                    join(*names)
+                    join(*state)
     return {name: root(name) for name in list(parents)}

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from weft.dynamic.form import Form
 from weft.frontend.session import reference_session
-from weft_runtime.errors import SessionError
+from weft.frontend.session_options import RUNTIME_ERRORS
+from weft.frontend.validate import first_line
+from weft_runtime.errors import HostError, SessionError
 from weft_runtime.interpreter import Decision, Interpreter
 from weft_runtime.steps import TensorSignature
 
@@ -36,11 +38,14 @@ class FormRunner:
         return dict(zip((each.name for each in self._form.model.outputs), results, strict=True)), path
 
     def launch(self, network: int, inputs: Sequence[Any]) -> Sequence[Any]:
-        """A sub-network's outputs."""
+        """A sub-network's outputs. Raises HostError where ONNX Runtime fails."""
         graph = self._form.networks[network].proto.graph
         feeds = dict(zip((value.name for value in graph.input), inputs, strict=True))
         self._observe(network, feeds)
-        return list(self._sessions[network].run([value.name for value in graph.output], feeds))
+        try:
+            return list(self._sessions[network].run([value.name for value in graph.output], feeds))
+        except RUNTIME_ERRORS as error:
+            raise HostError(f"sub-network {graph.name!r}: ONNX Runtime fails: {first_line(error)}") from error
 
     def scalar(self, value: Any) -> int:
         """The value's only element."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from weft.dynamic import Form, FormRunner, assemble
+from weft.dynamic import Form, FormRunner, assemble, store_merged
 from weft.dynamic.boundaries import shared_names
 from weft.dynamic.types import is_static
 from weft.errors import QuantizationError
@@ -13,15 +13,13 @@ from weft.frontend.graph import Array, Graph
 from weft.frontend.model import Model
 from weft.frontend.normalize import normalize
 from weft.frontend.origins import origins
-from weft.frontend.session_options import RUNTIME_ERRORS
-from weft.frontend.validate import first_line
 from weft.quantize.assign import stored_ranges
 from weft.quantize.calibration import CalibrationData, Samples
 from weft.quantize.options import QuantizeOptions
 from weft.quantize.plan import make_plan
 from weft.quantize.quantizer import Calibrated, calibrate, emit
 from weft.quantize.ranges import Observation, Progress
-from weft_runtime.errors import SessionError
+from weft_runtime.errors import HostError, SessionError
 
 __all__ = ["quantize_form"]
 
@@ -57,7 +55,8 @@ def quantize_form(
             networks[index] = calibrate(network, kept, chosen, [name for name in exclude if name in own])
     networks = _with_common_ranges(form, networks)
     quantized = {index: emit(each).model for index, each in networks.items()}
-    return assemble(form.with_networks(tuple(quantized.get(index, each) for index, each in enumerate(form.networks))))
+    stored = form.with_networks(tuple(quantized.get(index, each) for index, each in enumerate(form.networks)))
+    return assemble(store_merged(stored))
 
 
 @dataclass
@@ -89,9 +88,9 @@ def _launches(
     for done, sample in enumerate(data.stream()):
         try:
             runner.run(sample)
-        except (SessionError, *RUNTIME_ERRORS) as error:
+        except (SessionError, HostError) as error:
             raise QuantizationError(
-                f"the float model fails on calibration sample {done}: {first_line(error)}"
+                f"the float model fails on calibration sample {done}: {error}"
             ) from error
         if progress is not None:
             progress(done + 1, data.total)
