@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from weft.dynamic import Form, body_key, narrow
+from weft.dynamic.form import normalize_network
 from weft.dynamic.rewrite import with_networks
 from weft.dynamic.types import is_static
 from weft.errors import CompileError
-from weft.frontend import Model, integerize, normalize
+from weft.frontend import Model, integerize
 from weft.lowering import Progress, Request, lower
 from weft_runtime.control import ControlFlow, Network
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
@@ -28,7 +29,7 @@ class _Call:
 
 def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     """The executable of a program in control-flow form. Raises CompileError, also for pins to unknown nodes."""
-    form = narrow(form.with_networks(tuple(normalize(each) for each in form.networks)))
+    form = narrow(form.with_networks(tuple(normalize_network(each) for each in form.networks)))
     bodies: list[Executable] = []
     numbers: dict[bytes, int] = {}
     calls: list[_Call] = []

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 
 import onnx
 
+from weft.dynamic.types import is_static
 from weft.frontend.model import Model
+from weft.frontend.normalize import normalize
+from weft.frontend.passes.unique_names import UniqueNames
 from weft_runtime.control import Block
 
-__all__ = ["Form", "Refused"]
-
-
-class Refused(Exception):
-    """Why an If, Loop or Scan stays whole, for the host."""
+__all__ = ["Form", "normalize_network"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +29,11 @@ class Form:
     def with_networks(self, networks: tuple[Model, ...]) -> Form:
         """The same program around other sub-networks."""
         return replace(self, networks=networks)
+
+
+def normalize_network(network: Model) -> Model:
+    """A sub-network in the form that the quantizer and the compiler expect. One whose inputs have unknown extents stays
+    as it is, for the host: normalizing would bind them."""
+    if all(is_static(value.type) for value in network.proto.graph.input):
+        return normalize(network)
+    return UniqueNames().run(network)

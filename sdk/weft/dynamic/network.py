@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper, numpy_helper
 
-from weft.dynamic.form import Refused
-from weft.dynamic.types import tensor_type
+from weft.dynamic.types import Refused, tensor_type
 from weft.errors import ModelError
 from weft.frontend.model import Model
 from weft.frontend.passes.infer_shapes import InferShapes
-from weft.frontend.topology import all_graphs, used_names
+from weft.frontend.topology import all_graphs, sort_nodes, used_names
 from weft_runtime.control import Launch, Statement
 
 __all__ = ["Mark", "Scope", "Values"]
@@ -43,6 +42,7 @@ class Values:
         self.types: dict[str, onnx.TypeProto] = {value.name: value.type for value in model.proto.graph.input}
         self._model = model
         self._constants: dict[str, onnx.TensorProto] = {}
+        self._derived: dict[str, onnx.NodeProto] = {}
         self._declared: dict[str, onnx.TypeProto] = {}
         self._values: dict[str, str] = {}
         self._taken: set[str] = set()
@@ -77,6 +77,15 @@ class Values:
         self._constants[name] = copy
         self.types[name] = tensor_type(tensor.data_type, tuple(tensor.dims))
 
+    def derive(self, node: onnx.NodeProto) -> bool:
+        """Takes a node that computes from constants alone out of the program, if it is such: every sub-network that
+        needs its result has a copy, so that weights never travel."""
+        operands = [name for name in used_names(node)]
+        if not operands or any(name not in self._constants and name not in self._derived for name in operands):
+            return False
+        self._derived.update(dict.fromkeys(filter(None, node.output), node))
+        return True
+
     def declare(self, graph: onnx.GraphProto) -> None:
         """Remembers the types that a graph states, for where inference finds none."""
         for value in (*graph.value_info, *graph.output):
@@ -85,7 +94,7 @@ class Values:
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """The extents as far as known."""
-        kind = self.types.get(name)
+        kind = self.types.get(name) or self._declared.get(name)
         if kind is None or not kind.tensor_type.HasField("shape"):
             return None
         return tuple(
@@ -97,13 +106,21 @@ class Values:
         tensor = self._constants.get(name)
         return tensor is not None and bool(numpy_helper.to_array(tensor).reshape(-1)[:1].all())
 
+    def whole(self, name: str) -> int | None:
+        """The value of a constant of one element, if it is a plausible extent."""
+        tensor = self._constants.get(name)
+        if tensor is None or (values := numpy_helper.to_array(tensor)).size != 1:
+            return None
+        found = int(values.reshape(-1)[0])
+        return found if 0 <= found < 1 << 31 else None
+
     def value(self, name: str) -> str:
         """The value that stands for a name: itself, or for a constant what `materialize` made of it."""
         return self._values.get(name, name)
 
     def materialize(self, names: Iterable[str]) -> list[Statement]:
         """A launch that makes values of the constants among these names, if there are any."""
-        constants = [name for name in dict.fromkeys(names) if name in self._constants]
+        constants = [name for name in dict.fromkeys(names) if name in self._constants or name in self._derived]
         if not constants:
             return []
         nodes = []
@@ -115,6 +132,7 @@ class Values:
     def network(self, nodes: Sequence[onnx.NodeProto], needed: Collection[str]) -> Launch:
         """Makes a sub-network of nodes; `needed` are the names that something else reads. Raises Refused where the type
         of a value at its border is not known."""
+        nodes = [*self._derived_for(nodes), *nodes]
         made = [name for node in nodes for name in node.output if name]
         own = set(made)
         used = dict.fromkeys(name for node in nodes for name in sorted(used_names(node)))
@@ -133,6 +151,19 @@ class Values:
         model = self._infer(Model(proto, name=f"{self._model.name}/{graph.name}"), outputs)
         self.networks.append(model)
         return Launch(len(self.networks) - 1, tuple(inputs), tuple(outputs))
+
+    def _derived_for(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """The nodes on constants that these need, in order."""
+        found: dict[int, onnx.NodeProto] = {}
+        waiting = list(nodes)
+        while waiting:
+            node = waiting.pop()
+            for name in sorted(used_names(node)):
+                if name in self._derived:
+                    if id(self._derived[name]) not in found:
+                        waiting.append(self._derived[name])
+                    found[id(self._derived[name])] = self._derived[name]
+        return sort_nodes(list(found.values()))
 
     def mark(self) -> Mark:
         """The present state."""

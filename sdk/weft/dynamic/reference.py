@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from weft.dynamic.assemble import assemble
+from weft.dynamic.form import normalize_network
 from weft.dynamic.split import split
 from weft.frontend.integerize import integerize
 from weft.frontend.model import Model
-from weft.frontend.normalize import normalize
 
 __all__ = ["integer_graph"]
 
@@ -17,4 +17,4 @@ def integer_graph(normalized: Model) -> Model:
     form = split(normalized).form
     if form is None:
         return integerize(normalized)
-    return assemble(form.with_networks(tuple(integerize(normalize(each)) for each in form.networks)))
+    return assemble(form.with_networks(tuple(integerize(normalize_network(each)) for each in form.networks)))

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from weft.dynamic.form import Refused
+from weft.dynamic.types import Refused
 from weft.frontend.graph import integer, integers
 
 __all__ = ["scan_as_loop"]
@@ -44,7 +44,10 @@ def scan_as_loop(
         name = outputs[states + place]
         if name and (output_axes[place] or output_backwards[place]):
             outputs[states + place] = fresh(f"{name}_collected")
-            rank = len(body.output[states + place].type.tensor_type.shape.dim) + 1
+            known = shape_of(name)
+            if known is None:
+                raise Refused(f"the rank of its output {name!r} is not known")
+            rank = len(known)
             after += _ordered(outputs[states + place], name, output_axes[place], rank, output_backwards[place], steps, fresh)
     loop = helper.make_node("Loop", [trip.output[0], "", *list(node.input)[:states]], outputs, name=node.name, body=loop_body)
     return [trip, loop, *after]

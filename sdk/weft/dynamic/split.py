@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import onnx
 from onnx import numpy_helper
 
-from weft.dynamic.form import Form, Refused
+from weft.dynamic.form import Form
 from weft.dynamic.network import Scope, Values
 from weft.dynamic.scan import scan_as_loop
-from weft.dynamic.types import generalized, scalar_type, sequence_of, slice_shape
+from weft.dynamic.types import Refused, generalized, scalar_type, sequence_of, slice_shape
 from weft.frontend.graph import is_standard
 from weft.frontend.model import Model, dtype_name
 from weft.frontend.passes.lift_constants import constant_value
@@ -110,6 +110,8 @@ class _Splitter:
                 continue
             copy = renamed(node, scope.names)
             copy.name = self._values.fresh_node_name(node.name or node.op_type)
+            if is_standard(node, "DequantizeLinear") and self._values.derive(copy):
+                continue
             found.append(copy)
         return found
 
@@ -189,7 +191,8 @@ class _Splitter:
         initial = tuple(self._values.value(name) for name in inputs[2:])
         outputs = [name or self._values.fresh(f"{node.name}_unused") for name in node.output]
         outputs += [self._values.fresh(f"{node.name}_unused") for _ in range(states + collected - len(outputs))]
-        loop = self._body(node, graph, _Header(count, condition, initial, tuple(outputs)))
+        steps = self._values.whole(inputs[0]) if inputs[0] and not condition else None
+        loop = self._body(node, graph, _Header(count, condition, initial, tuple(outputs), steps))
         return [*before, loop]
 
     def _body(self, node: onnx.NodeProto, graph: onnx.GraphProto, header: _Header) -> Loop:
@@ -225,7 +228,7 @@ class _Splitter:
         stacked = []
         for name, result in zip(header.outputs[states:], results[states:], strict=True):
             kind = values.types[result]
-            values.types[name] = sequence_of(kind)
+            values.types[name] = sequence_of(kind, header.steps if not proceed else None)
             extents = tuple("?" if extent is None else extent for extent in slice_shape(kind))
             stacked.append(TensorSignature(name, dtype_name(kind.tensor_type.elem_type), extents))
         values.types.update(zip(header.outputs[:states], kinds, strict=True))
@@ -248,9 +251,11 @@ class _Splitter:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a Loop has outside of its body: scalars that limit it, its first state, its outputs."""
+    """What a Loop has outside of its body: scalars that limit it, its first state, its outputs, and how many steps it
+    makes where nothing but a constant count limits it."""
 
     count: str
     condition: str
     initial: tuple[str, ...]
     outputs: tuple[str, ...]
+    steps: int | None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from weft.dynamic.form import Refused
+__all__ = ["Refused", "generalized", "is_static", "scalar_type", "sequence_of", "slice_shape", "tensor_type"]
 
-__all__ = ["generalized", "is_static", "scalar_type", "sequence_of", "slice_shape", "tensor_type"]
+
+class Refused(Exception):
+    """Why an If, Loop or Scan stays whole, for the host."""
 
 
 def tensor_type(element_type: int, shape: tuple[int | None, ...]) -> onnx.TypeProto:
@@ -39,9 +41,9 @@ def slice_shape(kind: onnx.TypeProto) -> tuple[int | None, ...]:
     )
 
 
-def sequence_of(kind: onnx.TypeProto) -> onnx.TypeProto:
-    """The type of slices of this type along a new leading axis of unknown extent."""
-    return tensor_type(kind.tensor_type.elem_type, (None, *slice_shape(kind)))
+def sequence_of(kind: onnx.TypeProto, count: int | None) -> onnx.TypeProto:
+    """The type of so many slices of this type (None: not known) along a new leading axis."""
+    return tensor_type(kind.tensor_type.elem_type, (count, *slice_shape(kind)))
 
 
 def generalized(first: onnx.TypeProto, second: onnx.TypeProto) -> onnx.TypeProto:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from weft.dynamic import Form, FormRunner, assemble, store_merged
 from weft.dynamic.boundaries import shared_names
+from weft.dynamic.form import normalize_network
 from weft.dynamic.types import is_static
 from weft.errors import QuantizationError
 from weft.frontend.graph import Array, Graph
 from weft.frontend.model import Model
-from weft.frontend.normalize import normalize
 from weft.frontend.origins import origins
 from weft.quantize.assign import stored_ranges
 from weft.quantize.calibration import CalibrationData, Samples
@@ -131,7 +131,7 @@ def _border_ranges(calibrated: Calibrated) -> dict[str, tuple[float, float]]:
 
 
 def _names(network: Model) -> set[str]:
-    graph = normalize(network).proto.graph
+    graph = normalize_network(network).proto.graph
     return {name for node in graph.node for name in (node.name, *origins(node))}
 
 
