@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from graph import BOOL, FLOAT, INT64, GraphWriter
+from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
 from sklearn.datasets import load_digits
 
 Array = np.ndarray
@@ -191,7 +191,7 @@ def decoder() -> Network:
     mixed = b.dense(hidden, *weights.dense(size, size, 1.2))
     following = b.node("Relu", [b.node("Add", [mixed, embedding])])
     scores = weights.dense(size, tokens, 2.0)
-    scores[1][STOP] += np.float32(1.0)
+    scores[1][STOP] += np.float32(2.5)
     logits = b.dense(following, *scores)
     chosen = b.node("ArgMax", [logits], axis=1, keepdims=0)
     stop = b.node("Equal", [chosen, b.constant(np.asarray([STOP], np.int64))])
@@ -285,8 +285,8 @@ def scanned() -> Network:
     sequence = g.value("sequence", FLOAT, [1, steps, size])
     b = g.body()
     hidden, each = b.value("hidden", FLOAT, [1, size]), b.value("each", FLOAT, [1, size])
-    joined = b.node("Concat", [hidden, each], axis=1)
-    following = b.dense(joined, *weights.dense(2 * size, size, 1.2), relu=True)
+    mixed = b.dense(hidden, *weights.dense(size, size, 1.2))
+    following = b.node("Relu", [b.node("Add", [mixed, b.dense(each, *weights.dense(size, size))])])
     zero = g.constant(np.zeros((1, size), np.float32), "zero")
     last, all_states = g.node(
         "Scan", [zero, sequence], 2, body=b.graph([following, following]), num_scan_inputs=1,
