@@ -50,6 +50,9 @@ def run_command(
     waves_cycles: Annotated[
         str, typer.Option(metavar="FIRST:LAST", callback=_window, help="Cycles that go into the waveforms.")
     ] = "0:",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show the path of each sample, where it depends on the input.")
+    ] = False,
     shape: ShapeOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -61,6 +64,7 @@ def run_command(
     from weft.api.arrays import load_arrays, save_arrays
     from weft.api.execution import rtl_with_waves, run
     from weft.report import render_timeline, write_html, write_trace
+    from weft_runtime.profile_text import render_paths
 
     if waves is not None and device != "rtl":
         raise typer.BadParameter("--waves needs --device rtl")
@@ -93,5 +97,8 @@ def run_command(
             console.print(render_timeline(result.profile), markup=False)
             console.print()
         console.print(str(result.profile), markup=False)
+        if profile:
+            console.print()
+            console.print(render_paths(result.profile), markup=False, soft_wrap=True)
 
     answer(result.to_dict(), json, render)
