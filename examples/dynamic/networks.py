@@ -117,7 +117,8 @@ def skip_gates() -> Network:
         then, otherwise = g.body(), g.body()
         added = then.node("Add", [state, then.conv(state, block[0] * 0.5, block[1])])
         state = g.if_(g.above(score, 0.5), then, [added], otherwise, [state])
-        features = np.where(opened[:, None, None, None], features + convolved(features, block[0] * 0.5, block[1]), features)
+        changed = features + convolved(features, block[0] * 0.5, block[1])
+        features = np.where(opened[:, None, None, None], changed, features)
     classifier = head(features.mean(axis=(2, 3)), classes)
     return Network(g.model([(g.dense(g.pooled(state), *classifier), FLOAT, [1, 10])]), {"image": images})
 
@@ -229,7 +230,7 @@ def halting() -> Network:
 
 
 def loop_in_if() -> Network:
-    """Where a gate says so, the state is refined in a loop whose length depends on it; else it is classified at once."""
+    """Where a gate says so, the state is refined in a loop whose length depends on it; else it is final at once."""
     weights = Weights(7)
     size = 32
     inputs = np.abs(np.random.default_rng(7).standard_normal((600, size))).astype(np.float32)
@@ -299,6 +300,14 @@ def scanned() -> Network:
 NETWORKS: dict[str, Callable[[], Network]] = {
     each.__name__: each
     for each in (
-        early_exit, skip_gates, block_policy, experts, decoder, halting, loop_in_if, if_in_loop, scanned,
-    )  # fmt: skip
+        early_exit,
+        skip_gates,
+        block_policy,
+        experts,
+        decoder,
+        halting,
+        loop_in_if,
+        if_in_loop,
+        scanned,
+    )
 }

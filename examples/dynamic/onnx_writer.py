@@ -73,7 +73,9 @@ class GraphWriter:
         axes = self.constant(np.asarray([1], np.int64), "axes")
         return self.node("ReduceMax", [probabilities, axes], keepdims=1)  # type: ignore[no-any-return]
 
-    def if_(self, condition: str, then: GraphWriter, ours: Sequence[str], otherwise: GraphWriter, theirs: Sequence[str]) -> Any:
+    def if_(
+        self, condition: str, then: GraphWriter, ours: Sequence[str], otherwise: GraphWriter, theirs: Sequence[str]
+    ) -> Any:
         """An If with the two bodies and what each returns."""
         return self.node(
             "If", [condition], len(ours),

@@ -1,4 +1,4 @@
-"""Checks that a program in control-flow form is consistent: bounded, every value assigned once and before it is read."""
+"""Checks that a program in control-flow form is consistent: bounded, values assigned once, and before they are read."""
 
 from __future__ import annotations
 

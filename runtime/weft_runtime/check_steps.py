@@ -11,7 +11,9 @@ from weft_runtime.steps import Step
 __all__ = ["follow_steps"]
 
 
-def follow_steps(executable: Executable, steps: Sequence[Step], inputs: Iterable[str]) -> dict[str, TensorBinding | None]:
+def follow_steps(
+    executable: Executable, steps: Sequence[Step], inputs: Iterable[str]
+) -> dict[str, TensorBinding | None]:
     """The tensors that are there behind the steps, with the binding of those that a region made. Raises ExecutableError
     for one that is used before it is made, made twice, or reaches a region with another type than it was made with."""
     available: dict[str, TensorBinding | None] = dict.fromkeys(inputs)

@@ -77,12 +77,13 @@ class Branch:
 
 @dataclass(frozen=True)
 class Loop:
-    """ONNX's Loop: the body runs while both `count` (a scalar) and the condition allow it; an empty name does not limit.
+    """ONNX's Loop: the body runs while both `count` (a scalar) and the condition allow it; an empty name is no limit.
 
     `initial` holds the state before the first iteration, `parameters` its names in the body. The body's results are the
-    next state, and then one slice for each of `stacked`: its name outside, and data type and shape of a slice. `index` and `going` name the iteration's number and the
-    condition in the body, with ranks `index_rank` and `going_rank` (0 or 1). `condition` is the scalar before the first
-    iteration, `proceed` the one that the body reads. `results` are the last state's names outside.
+    next state, and then one slice for each of `stacked`: its name outside, and data type and shape of a slice.
+    `index` and `going` name the iteration's number and the condition in the body, with ranks `index_rank` and
+    `going_rank` (0 or 1). `condition` is the scalar before the first iteration, `proceed` the one that the body reads.
+    `results` are the last state's names outside.
     """
 
     name: str

@@ -15,7 +15,15 @@ from weft_runtime.executable import (
     Region,
 )
 
-__all__ = ["ALIGNMENT", "MAX_DEVICE_BYTES", "DeviceMemoryPlan", "Pool", "RegionPlacement", "plan_memory", "separate_registers"]
+__all__ = [
+    "ALIGNMENT",
+    "MAX_DEVICE_BYTES",
+    "DeviceMemoryPlan",
+    "Pool",
+    "RegionPlacement",
+    "plan_memory",
+    "separate_registers",
+]
 
 ALIGNMENT = 4096
 """Every part starts on this boundary, so that no burst of one part crosses into another."""

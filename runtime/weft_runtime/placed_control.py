@@ -69,7 +69,8 @@ class PlacedControl(OpenedDevices):
             results.append(outputs)
             paths.append(path)
             progress(len(results), samples)
-        joined = {each.name: join_samples(each.name, [one[each.name] for one in results]) for each in executable.outputs}
+        names = [each.name for each in executable.outputs]
+        joined = {name: join_samples(name, [one[name] for one in results]) for name in names}
         return joined, self._measure(samples, time.perf_counter() - start, tuple(paths))
 
     def _run_sample(self, inputs: Tensors) -> tuple[Tensors, tuple[Decision, ...]]:
@@ -251,5 +252,3 @@ def _check_array(region: Region, binding: TensorBinding, array: Any) -> None:
             f"region {region.name!r} takes {binding.name!r} as {binding.dtype} "
             f"{list(binding.shape)}, but it is {array.dtype.name} {list(array.shape)} in this run"
         )
-
-

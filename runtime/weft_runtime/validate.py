@@ -124,14 +124,14 @@ def _check_registers(where: str, region: Region, count: int) -> None:
     """Tensors lie in the input/output area; those of a dynamic program may each have a buffer and register of their
     own, which an output shares with an input only where it is the same bytes."""
     layouts: dict[int, Layout] = {}
+    for binding in (*region.inputs, *region.outputs):
+        if not REGISTER_IO <= binding.register < count:
+            raise ExecutableError(f"{where}: {binding.name!r} is bound to register {binding.register}")
     for binding in region.inputs:
-        if not REGISTER_IO <= binding.register < count:
-            raise ExecutableError(f"{where}: {binding.name!r} is bound to register {binding.register}")
-        if binding.register > REGISTER_IO and layouts.setdefault(binding.register, binding.layout) is not binding.layout:
+        if binding.register > REGISTER_IO and binding.register in layouts:
             raise ExecutableError(f"{where}: two inputs are bound to register {binding.register}")
+        layouts[binding.register] = binding.layout
     for binding in region.outputs:
-        if not REGISTER_IO <= binding.register < count:
-            raise ExecutableError(f"{where}: {binding.name!r} is bound to register {binding.register}")
         shared = layouts.setdefault(binding.register, binding.layout)
         if binding.register > REGISTER_IO and shared.nbytes != binding.layout.nbytes:
             raise ExecutableError(f"{where}: two tensors of different sizes share register {binding.register}")

@@ -10,8 +10,8 @@ with weft.Session(program, device="sim") as session:
 from __future__ import annotations
 
 from weft.api import verify
-from weft.on_demand import DynamicProgram
 from weft.frontend import Model, load
+from weft.on_demand import DynamicProgram
 from weft.program import Program, compile
 from weft.quantize import NodeOptions, QuantizeOptions, quantize
 from weft_runtime import Session

@@ -48,7 +48,9 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
     for name in request.pins.keys() - pinned:
-        raise CompileError(f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes")
+        raise CompileError(
+            f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
+        )
     return _merged(form, bodies, calls, request)
 
 

@@ -1,4 +1,4 @@
-"""An independent interpreter of ONNX programs: node by node in ONNX Runtime, If and Loop by the words of ONNX's text."""
+"""An independent interpreter of ONNX programs: node by node in ONNX Runtime, If and Loop as the standard says."""
 
 from __future__ import annotations
 
@@ -62,12 +62,10 @@ class Oracle:
             for slices, each in zip(collected, rest[len(state) :], strict=True):
                 slices.append(each)
         self._path.append((node.name, str(count)))
-        return [*state, *(np.stack(slices) for slices in collected)][: len(node.output)]
+        return [*state, *map(_stacked, collected, list(body.output)[1 + len(state) :])][: len(node.output)]
 
     def _node(self, node: onnx.NodeProto, operands: list[Any]) -> list[Any]:
-        kinds = [
-            "" if each is None else (helper.np_dtype_to_tensor_dtype(each.dtype), each.ndim) for each in operands
-        ]
+        kinds = ["" if each is None else (helper.np_dtype_to_tensor_dtype(each.dtype), each.ndim) for each in operands]
         key = repr((node.name, kinds)).encode()
         if key not in self._sessions:
             self._sessions[key] = self._session(node, operands)
@@ -93,3 +91,10 @@ class Oracle:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _stacked(slices: list[Any], declared: onnx.ValueInfoProto) -> Any:
+    if slices:
+        return np.stack(slices)
+    kind = declared.type.tensor_type
+    return np.zeros((0, *(each.dim_value for each in kind.shape.dim)), helper.tensor_dtype_to_np_dtype(kind.elem_type))

@@ -17,7 +17,6 @@ from weft.dynamic import integer_graph, split
 from weft.frontend import Model, load, normalize
 from weft.partition.costs import host_profile
 from weft.program import Program
-from weft_runtime.executable import Executable
 
 pytest.importorskip("sklearn")
 from networks import NETWORKS, Network
@@ -122,11 +121,3 @@ def test_verification_knows_control_flow() -> None:
     network, quantized, _ = built("loop_in_if")
     report = weft.verify(quantized, {key: rows[:12] for key, rows in network.inputs.items()}, host=None)
     assert (report.samples, report.mismatches, report.elements) == (12, 0, 120)
-
-
-def test_equal_bodies_are_compiled_once() -> None:
-    """The two branches of an If do the same with the same weights."""
-    executable = built("experts")[2].executable
-    assert executable.control is not None
-    names = [network.name for network in executable.control.networks]
-    assert len(set(names)) == len(names)

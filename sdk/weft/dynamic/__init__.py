@@ -10,4 +10,14 @@ from weft.dynamic.reference import integer_graph
 from weft.dynamic.run import FormRunner
 from weft.dynamic.split import Splitting, split
 
-__all__ = ["Form", "FormRunner", "Splitting", "assemble", "body_key", "integer_graph", "narrow", "split", "store_merged"]
+__all__ = [
+    "Form",
+    "FormRunner",
+    "Splitting",
+    "assemble",
+    "body_key",
+    "integer_graph",
+    "narrow",
+    "split",
+    "store_merged",
+]

@@ -80,7 +80,7 @@ class Values:
     def derive(self, node: onnx.NodeProto) -> bool:
         """Takes a node that computes from constants alone out of the program, if it is such: every sub-network that
         needs its result has a copy, so that weights never travel."""
-        operands = [name for name in used_names(node)]
+        operands = used_names(node)
         if not operands or any(name not in self._constants and name not in self._derived for name in operands):
             return False
         self._derived.update(dict.fromkeys(filter(None, node.output), node))

@@ -48,8 +48,12 @@ def scan_as_loop(
             if known is None:
                 raise Refused(f"the rank of its output {name!r} is not known")
             rank = len(known)
-            after += _ordered(outputs[states + place], name, output_axes[place], rank, output_backwards[place], steps, fresh)
-    loop = helper.make_node("Loop", [trip.output[0], "", *list(node.input)[:states]], outputs, name=node.name, body=loop_body)
+            after += _ordered(
+                outputs[states + place], name, output_axes[place], rank, output_backwards[place], steps, fresh
+            )
+    loop = helper.make_node(
+        "Loop", [trip.output[0], "", *list(node.input)[:states]], outputs, name=node.name, body=loop_body
+    )
     return [trip, loop, *after]
 
 

@@ -81,7 +81,7 @@ class _Splitter:
         self, nodes: Iterable[onnx.NodeProto], scope: Scope, results: Sequence[str], *, keep_names: bool = False
     ) -> Block:
         """The statements of a graph's nodes. `scope` maps the names that the graph sees to the program's own."""
-        remaining = self._named(nodes, scope, keep_names)
+        remaining = self._named(nodes, scope, keep_names=keep_names)
         wanted = [scope.names.get(name, name) for name in results]
         statements: list[Statement] = []
         while remaining:
@@ -94,7 +94,7 @@ class _Splitter:
         statements += self._values.materialize(wanted)
         return Block(tuple(statements), tuple(self._values.value(name) for name in wanted))
 
-    def _named(self, nodes: Iterable[onnx.NodeProto], scope: Scope, keep_names: bool) -> list[onnx.NodeProto]:
+    def _named(self, nodes: Iterable[onnx.NodeProto], scope: Scope, *, keep_names: bool) -> list[onnx.NodeProto]:
         """The nodes under the program's names, in topological order, without constants and identities."""
         found = []
         for node in sort_nodes(list(nodes)):
@@ -135,7 +135,8 @@ class _Splitter:
             if nesting([node], MAX_DEPTH) >= MAX_DEPTH - 1:
                 raise Refused(f"it is nested more than {MAX_DEPTH - 2} deep")
             if node.op_type == "Scan":
-                return [*self._named(scan_as_loop(node, self._values.shape, self._values.fresh), Scope({}), True), *nodes[1:]]
+                loop = scan_as_loop(node, self._values.shape, self._values.fresh)
+                return [*self._named(loop, Scope({}), keep_names=True), *nodes[1:]]
             statements += self._branch(node) if node.op_type == "If" else self._loop(node)
         except Refused as why:
             self._values.back_to(mark)

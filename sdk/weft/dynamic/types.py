@@ -36,9 +36,7 @@ def slice_shape(kind: onnx.TypeProto) -> tuple[int | None, ...]:
     """The extents, None where unknown. Raises Refused where the rank is unknown."""
     if not kind.tensor_type.HasField("shape"):
         raise Refused("the rank of a value that it collects is not known")
-    return tuple(
-        extent.dim_value if extent.HasField("dim_value") else None for extent in kind.tensor_type.shape.dim
-    )
+    return tuple(extent.dim_value if extent.HasField("dim_value") else None for extent in kind.tensor_type.shape.dim)
 
 
 def sequence_of(kind: onnx.TypeProto, count: int | None) -> onnx.TypeProto:

@@ -89,9 +89,7 @@ def _launches(
         try:
             runner.run(sample)
         except (SessionError, HostError) as error:
-            raise QuantizationError(
-                f"the float model fails on calibration sample {done}: {error}"
-            ) from error
+            raise QuantizationError(f"the float model fails on calibration sample {done}: {error}") from error
         if progress is not None:
             progress(done + 1, data.total)
     return launches

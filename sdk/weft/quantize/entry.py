@@ -28,8 +28,8 @@ Source = Model | str | Path | bytes | onnx.ModelProto
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model and what each of its layers costs; no report where it came quantized, or where its path depends on the
-    input."""
+    """A quantized model and what each of its layers costs; no report where it came quantized, or where its path
+    depends on the input."""
 
     model: Model
     report: SensitivityReport | None

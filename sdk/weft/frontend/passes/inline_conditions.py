@@ -13,8 +13,8 @@ from weft.frontend.model import Model
 from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.remove_identities import RemoveIdentities
-from weft.frontend.session import reference_session
 from weft.frontend.renaming import renamed
+from weft.frontend.session import reference_session
 
 ROUNDS = 32
 
