@@ -60,8 +60,8 @@ def stream(windows: list[Array], step: Step) -> tuple[Array, list[dict[str, Arra
 def kept_float(model: weft.Model) -> list[str]:
     """The nodes that 8 bits are too few for, on the host.
 
-    Quiet speech is below one step of a loud recording's scale, so the spectrum and the first layer on it stay float, and
-    so does what the LSTM adds to its state, frame after frame.
+    Quiet speech is below one step of a loud recording's scale, so the spectrum and the first layer on it stay float,
+    and so does what the LSTM adds to its state, frame after frame.
     """
     nodes = normalize(model, SHAPES).proto.graph.node
     front = [node.name for node in nodes if "/stft/" in node.name or "/encoder/0/" in node.name]

@@ -126,7 +126,9 @@ def _check_registers(where: str, region: Region, count: int) -> None:
     layouts: dict[int, Layout] = {}
     for binding in (*region.inputs, *region.outputs):
         if not REGISTER_IO <= binding.register < count:
-            raise ExecutableError(f"{where}: {binding.name!r} is bound to register {binding.register}")
+            raise ExecutableError(
+                f"{where}: {binding.name!r} is bound to register {binding.register}, not to the input/output area"
+            )
     for binding in region.inputs:
         if binding.register > REGISTER_IO and binding.register in layouts:
             raise ExecutableError(f"{where}: two inputs are bound to register {binding.register}")
