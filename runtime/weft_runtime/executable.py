@@ -24,6 +24,7 @@ __all__ = [
     "Processor",
     "ProcessorCost",
     "Region",
+    "RegionDecision",
     "Step",
     "TensorBinding",
     "TensorSignature",
@@ -125,12 +126,30 @@ class Processor:
 
 
 @dataclass(frozen=True)
+class RegionDecision:
+    """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch.
+    `below` and `above` name the outcomes, `macs_below` and `macs_above` count what either way always multiplies; what
+    is decided further on either way follows."""
+
+    name: str
+    mailbox: int
+    threshold: int
+    below: str
+    above: str
+    macs_below: int
+    macs_above: int
+    when_below: tuple[RegionDecision, ...] = ()
+    when_above: tuple[RegionDecision, ...] = ()
+
+
+@dataclass(frozen=True)
 class Region:
     """One launch: an instruction stream, its constants, and the tensors it takes and gives.
 
     `instructions` are in the backend's own format; `sources` holds the ONNX node name of each instruction (the empty
     string where no single node is the cause), or nothing where the backend does not say. `processor` is an index
-    into the executable's processors.
+    into the executable's processors. A program that takes decisions itself names them in `decisions`; `macs` and
+    `estimated_cycles` are then those of its longest way.
     """
 
     name: str
@@ -144,6 +163,7 @@ class Region:
     macs: int
     estimated_cycles: int
     processor: int = 0
+    decisions: tuple[RegionDecision, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,10 @@ class Interpreter(Generic[Value]):
         """Every value that may still be needed."""
         return [*self.values.values(), *(each for slices in self._slices for each in slices)]
 
+    def note(self, decision: Decision) -> None:
+        """A decision that the machine took itself during a launch becomes part of the path."""
+        self._decide(decision)
+
     def run(self, inputs: dict[str, Value]) -> tuple[list[Value], tuple[Decision, ...]]:
         """The results of the outermost block, and the path. Raises SessionError for a Loop that does not end, and what
         the machine raises."""

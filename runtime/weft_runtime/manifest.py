@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from weft_runtime.control import MAX_DEPTH
 from weft_runtime.control_manifest import describe_control, restore_control
 from weft_runtime.errors import ArtifactError, LayoutError
 from weft_runtime.executable import (
@@ -20,6 +21,7 @@ from weft_runtime.executable import (
     Processor,
     ProcessorCost,
     Region,
+    RegionDecision,
     Step,
     TensorBinding,
     TensorSignature,
@@ -34,6 +36,7 @@ CALIBRATIONS = ("file", "input", "random", "none")
 MAX_EXTENT = 1 << 31
 MAX_PROCESSORS = 256
 MAX_WORK = 1 << 62
+SIDES = ("when_below", "when_above")
 
 Sections = Mapping[str, bytes]
 
@@ -163,7 +166,9 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
     sections[f"{prefix}/instructions"] = region.instructions
     sections[f"{prefix}/sources"] = np.array([names[name] for name in region.sources], "<u4").tobytes()
     sections[f"{prefix}/constants"] = region.constants
+    decisions = [_describe_decision(each) for each in region.decisions]
     return {
+        **({"decisions": decisions} if decisions else {}),
         "name": region.name,
         "source_names": list(names),
         "workspace_bytes": region.workspace_bytes,
@@ -174,6 +179,28 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
         "inputs": [_describe_binding(binding) for binding in region.inputs],
         "outputs": [_describe_binding(binding) for binding in region.outputs],
     }
+
+
+def _describe_decision(decision: RegionDecision) -> dict[str, Any]:
+    sides = {name: [_describe_decision(each) for each in getattr(decision, name)] for name in SIDES}
+    return {**vars(decision), **sides}
+
+
+def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision:
+    if depth > MAX_DEPTH:
+        raise ArtifactError(f"a region's decisions are nested more than {MAX_DEPTH} deep")
+    below, above = (fields.objects(name, lambda each: _restore_decision(each, depth + 1)) for name in SIDES)
+    return RegionDecision(
+        fields.text("name"),
+        fields.whole("mailbox", 0, MAX_EXTENT),
+        fields.whole("threshold", -MAX_EXTENT, MAX_EXTENT),
+        fields.text("below"),
+        fields.text("above"),
+        fields.whole("macs_below", 0, MAX_WORK),
+        fields.whole("macs_above", 0, MAX_WORK),
+        below,
+        above,
+    )
 
 
 def _restore_processor(fields: Fields) -> Processor:
@@ -219,6 +246,7 @@ def _restore_region(fields: Fields, prefix: str, sections: dict[str, bytes]) -> 
         macs=fields.whole("macs", 0, MAX_WORK),
         estimated_cycles=fields.whole("estimated_cycles", 0, MAX_WORK),
         processor=fields.whole("processor", 0, MAX_PROCESSORS - 1),
+        decisions=fields.objects("decisions", _restore_decision) if "decisions" in fields else (),
     )
 
 

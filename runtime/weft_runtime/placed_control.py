@@ -11,7 +11,7 @@ import numpy as np
 from weft_runtime.control import ControlFlow
 from weft_runtime.devices import DeviceFactory
 from weft_runtime.errors import DeviceError, ExecutableError, SessionError
-from weft_runtime.executable import REGISTER_IO, Executable, Region, TensorBinding
+from weft_runtime.executable import REGISTER_IO, Executable, Region, RegionDecision, TensorBinding
 from weft_runtime.host import HostProgram
 from weft_runtime.inputs import samples_of, split_samples
 from weft_runtime.interpreter import Decision, Interpreter
@@ -143,12 +143,21 @@ class PlacedControl(OpenedDevices):
         result.raise_on_fault(region.name, region.sources)
         self._costs.cycles += result.cycles
         self._launched.append((region, result))
+        self._note(region.decisions, result)
         for binding, copy in zip(region.outputs, made, strict=True):
             value = Value(copies=[copy])
             if binding.register == REGISTER_IO:  # the next launch of this region writes there again
                 self._array(value)
                 value.copies = []
             self._local[binding.name] = value
+
+    def _note(self, decisions: Sequence[RegionDecision], result: RunResult) -> None:
+        """The way that a program took by itself, as its mailboxes tell."""
+        for decision in decisions:
+            is_below = result.mailboxes[decision.mailbox] < decision.threshold
+            self._interpreter.note(Decision(decision.name, decision.below if is_below else decision.above))
+            self._macs += decision.macs_below if is_below else decision.macs_above
+            self._note(decision.when_below if is_below else decision.when_above, result)
 
     def _supply(
         self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]

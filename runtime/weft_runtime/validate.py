@@ -21,12 +21,14 @@ from weft_runtime.executable import (
     Layout,
     Processor,
     Region,
+    RegionDecision,
     TensorBinding,
     TensorSignature,
 )
 from weft_runtime.inputs import CONTAINERS, UNKNOWN_SHAPE
 from weft_runtime.layout import DEVICE_DTYPES
 from weft_runtime.memory import MAX_DEVICE_BYTES, plan_memory
+from weft_sim.isa.architecture import MAILBOXES
 
 __all__ = ["SIGNATURE_DTYPES", "validate"]
 
@@ -102,6 +104,7 @@ def _check_region(processor: Processor, region: Region, dynamic: bool) -> None:
         _check_names(f"{where} {role}s", dict.fromkeys(names) if role == "input" else names)
         for binding in bindings:
             _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
+    _check_decisions(where, region.decisions)
     _check_registers(where, region, REGISTER_COUNT if dynamic else REGISTER_IO + 1)
     _check_disjoint(where, tuple(binding for binding in region.inputs if binding.register == REGISTER_IO))
 
@@ -118,6 +121,13 @@ def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
             f"{where}: bytes {binding.offset} to {binding.offset + binding.layout.nbytes} "
             f"lie outside the input/output area of {io_bytes} bytes"
         )
+
+
+def _check_decisions(where: str, decisions: tuple[RegionDecision, ...]) -> None:
+    for decision in decisions:
+        if not 0 <= decision.mailbox < MAILBOXES:
+            raise ExecutableError(f"{where}: decision {decision.name!r} names mailbox {decision.mailbox}")
+        _check_decisions(where, (*decision.when_below, *decision.when_above))
 
 
 def _check_registers(where: str, region: Region, count: int) -> None:

@@ -9,7 +9,7 @@ from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.control_lowering import lower_form
 from weft.dynamic import split
 from weft.frontend import Model, normalize, rebind
-from weft.lowering import Progress, Request, lower
+from weft.lowering import Driver, Progress, Request, lower
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
@@ -29,6 +29,7 @@ def compile(
     host: str | HostProfile = DEFAULT_HOST,
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
+    driver: Driver = "device",
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
@@ -37,7 +38,8 @@ def compile(
     `calibration` is recorded in the executable; `progress(stage, fraction done)` is called from time to time. What
     runs where is the cheapest partition for the profile `host` (docs/partitioning.md). `pins` maps node names to
     "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
-    nodes of the model may carry it as metadata "weft.pin".
+    nodes of the model may carry it as metadata "weft.pin". `driver` says who takes decisions that depend on the input:
+    the accelerator, where it can, or the "host" (docs/dynamic.md).
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
@@ -45,7 +47,7 @@ def compile(
     progress("normalize", 0.0)
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     profile = host if isinstance(host, HostProfile) else host_profile(host)
-    request = Request(tuple(accelerators), profile, pins, annotate, calibration)
+    request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver)
     splitting = split(normalized)
     if splitting.form is None:
         executable = lower(normalized, model, request, progress)

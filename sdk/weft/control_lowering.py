@@ -10,6 +10,7 @@ from weft.dynamic.rewrite import with_networks
 from weft.dynamic.types import is_static
 from weft.errors import CompileError
 from weft.frontend import Model, integerize
+from weft.joining import join_decisions
 from weft.lowering import Progress, Request, lower
 from weft_runtime.control import ControlFlow, Network
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
@@ -51,7 +52,12 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         raise CompileError(
             f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
         )
-    return _merged(form, bodies, calls, request)
+    merged = _merged(form, bodies, calls, request)
+    joined = join_decisions(merged, request.accelerators) if request.driver == "device" else merged
+    regions = (
+        each if each.decisions else request.accelerators[each.processor].resident(each) for each in joined.regions
+    )  # fmt: skip
+    return replace(joined, regions=tuple(regions))
 
 
 def _lower_network(normalized: Model, request: Request) -> Executable:
@@ -80,8 +86,7 @@ def _merged(form: Form, bodies: list[Executable], calls: list[_Call], request: R
     for index, body in enumerate(bodies):
         base, host_base = len(regions), len(hosts)
         offsets.append(base)
-        resident = [request.accelerators[each.processor].resident(each) for each in body.regions]
-        regions += [replace(each, name=f"region_{base + place}") for place, each in enumerate(resident)]
+        regions += [replace(each, name=f"region_{base + place}") for place, each in enumerate(body.regions)]
         hosts += [replace(each, name=f"host_{host_base + place}") for place, each in enumerate(body.host_graphs)]
         steps = tuple(
             replace(step, index=step.index + (base if step.kind == "device" else host_base)) for step in body.steps

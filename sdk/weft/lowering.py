@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from weft.backends import Accelerator, EmittedRegion, RegionRequest, backend
 from weft.frontend import Model, integerize
@@ -13,9 +14,11 @@ from weft.partition.costs import CostModel, HostProfile
 from weft.partition.reports import node_reports, partition_report
 from weft_runtime.executable import Executable, HostGraph, Region, Step
 
-__all__ = ["Progress", "Request", "lower"]
+__all__ = ["Driver", "Progress", "Request", "lower"]
 
 Progress = Callable[[str, float], None]
+Driver = Literal["device", "host"]
+"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, or always the host."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Request:
     pins: Mapping[str, str]
     annotate: Annotate | None
     calibration: str
+    driver: Driver = "device"
 
 
 @dataclass(frozen=True)

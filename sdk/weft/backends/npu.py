@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
+from weft.codegen.device_program import join_regions
 from weft.codegen.estimate import estimate_region
 from weft.codegen.region import input_layouts, lower_region
 from weft.codegen.resident import with_own_registers
 from weft.ir import Graph, Operator, Tensor
+from weft.ir.device_control import JoinRequest
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
 from weft_runtime.backend import register_backend
@@ -65,6 +67,9 @@ class NpuAccelerator(Accelerator):
 
     def resident(self, region: Region) -> Region:
         return with_own_registers(region, self.machine)
+
+    def join(self, request: JoinRequest) -> Region:
+        return join_regions(request, self.machine)
 
 
 class NpuBackend(Backend):

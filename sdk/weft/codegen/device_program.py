@@ -1,0 +1,314 @@
+"""One program of several regions and the decisions between them: a scalar goes through the vector unit into a mailbox,
+and FETCH jumps on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from weft.ir.device_control import Decide, JoinRequest, Piece, Sequence, Unjoinable
+from weft_runtime.executable import (
+    REGISTER_CONSTANTS,
+    REGISTER_COUNT,
+    REGISTER_IO,
+    REGISTER_WORKSPACE,
+    Layout,
+    Region,
+    RegionDecision,
+    TensorBinding,
+)
+from weft_sim.isa import Halt, Instruction, Jump, Load, Space, Store, Vector
+from weft_sim.isa.architecture import MAILBOXES
+from weft_sim.isa.control import Condition
+from weft_sim.isa.program import decode_program, encode_program
+from weft_sim.isa.vector import Destination, Source
+from weft_sim.machine import MachineConfig
+from weft_sim.synchronize import synchronize
+
+__all__ = ["join_regions"]
+
+PAGE = 4096
+CHUNK = 16384
+NO_BASES = (0,) * REGISTER_COUNT
+DECISION_CYCLES = 250
+"""Estimate of a decision: load, vector pass, jump and refill of the fetch queue."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A tensor in device memory: registers[register] + offset."""
+
+    register: int
+    offset: int
+
+
+def join_regions(request: JoinRequest, machine: MachineConfig) -> Region:
+    """The region that does what the sequence says. Raises Unjoinable where tensors would have to change their layout,
+    or where registers or mailboxes run out.
+
+    A value has one place whichever way it is made, so that a merge costs nothing; only a branch that hands on a value
+    from outside of it copies. Tokens are derived anew for the whole, where each JUMP waits for everything before it.
+    """
+    return _Joiner(request, machine).run()
+
+
+class _Joiner:
+    def __init__(self, request: JoinRequest, machine: MachineConfig) -> None:
+        self._request = request
+        self._machine = machine
+        self._program: list[Instruction] = []
+        self._sources: list[str] = []
+        self._places: dict[tuple[str, Layout], _Place] = {}
+        self._wanted: dict[str, _Place] = {}
+        self._bindings: dict[str, TensorBinding] = {}
+        self._inputs: list[TensorBinding] = []
+        self._constants: dict[bytes, int] = {}
+        self._constant_bytes = 0
+        self._registers = REGISTER_IO + 1
+        self._mailboxes = 0
+        self._made = _made(request.sequence)
+        self._workspace = max((_page(each.workspace_bytes) for each in _regions(request.sequence)), default=0)
+
+    def run(self) -> Region:
+        sequence = self._request.sequence
+        for name in sequence.results:
+            self._wanted[name] = _Place(self._register(), 0)
+        decisions = self._sequence(sequence)
+        self._emit(Halt(), "")
+        outputs = tuple(
+            replace(self._bindings[name], name=name, register=self._wanted[name].register, offset=0)
+            for name in sequence.results
+        )
+        plain = [each.with_tokens(0, 0) for each in self._program]
+        ordered = synchronize(self._machine, plain, self._bases((*self._inputs, *outputs)))
+        constants = b"".join(content.ljust(_page(len(content)), b"\0") for content in self._constants)
+        return Region(
+            name=self._request.name, instructions=encode_program(ordered), sources=tuple(self._sources),
+            constants=constants, workspace_bytes=self._workspace, io_bytes=0, inputs=tuple(self._inputs),
+            outputs=outputs, macs=_most_macs(sequence), estimated_cycles=_most_cycles(sequence),
+            processor=_regions(sequence)[0].processor, decisions=decisions,
+        )  # fmt: skip
+
+    def _bases(self, bindings: tuple[TensorBinding, ...]) -> list[int]:
+        """Register values that keep everything apart, for the synchronizer."""
+        constants, workspace = 0, self._constant_bytes
+        values = [constants, workspace, 0] + [0] * (REGISTER_COUNT - 3)
+        cursor = workspace + self._workspace
+        for binding in bindings:
+            values[binding.register] = cursor
+            cursor += _page(binding.layout.nbytes)
+        return values
+
+    def _sequence(self, sequence: Sequence) -> tuple[RegionDecision, ...]:
+        decisions = []
+        for step in sequence.steps:
+            if isinstance(step, Piece):
+                self._piece(step)
+            else:
+                decisions.append(self._decide(step))
+        return tuple(decisions)
+
+    def _piece(self, piece: Piece) -> None:
+        region = piece.region
+        constants = self._constant_place(region.constants)
+        places: dict[int, tuple[int, _Place]] = {}
+        for binding in region.inputs:
+            name = piece.names[binding.name]
+            places[binding.offset] = (binding.layout.nbytes, self._source(name, binding))
+        for binding in region.outputs:
+            name = piece.names[binding.name]
+            if binding.offset in places:
+                raise Unjoinable(f"{binding.name!r} is a view of an input")
+            places[binding.offset] = (binding.layout.nbytes, self._target(name, binding))
+        *body, end = zip(decode_program(region.instructions), region.sources, strict=True)
+        if not isinstance(end[0], Halt) or any(isinstance(each, Jump | Halt) for each, _ in body):
+            raise Unjoinable(f"region {region.name!r} is no straight program")
+        for instruction, source in body:
+            self._emit(self._moved(instruction, constants, places), source)
+
+    def _moved(
+        self, instruction: Instruction, constants: int, places: dict[int, tuple[int, _Place]]
+    ) -> Instruction:
+        if not isinstance(instruction, Load | Store) or instruction.register == REGISTER_WORKSPACE:
+            return instruction
+        if instruction.register == REGISTER_CONSTANTS:
+            return instruction.replace(offset=instruction.offset + constants)
+        stream = next(each for each in instruction.streams(self._machine, NO_BASES) if each.space == Space.DRAM)
+        for start, (size, place) in places.items():
+            if start <= stream.lowest and stream.highest < start + size:
+                return instruction.replace(register=place.register, offset=instruction.offset - start + place.offset)
+        raise Unjoinable("a transfer touches two tensors")
+
+    def _decide(self, step: Decide) -> RegionDecision:
+        binding = self._bindings.get(step.tensor)
+        if binding is None or binding.layout.elements != 1 or any(binding.layout.pads):
+            raise Unjoinable(f"{step.name!r} is not decided by one stored element of the program")
+        if self._mailboxes >= MAILBOXES:
+            raise Unjoinable(f"more than {MAILBOXES} decisions")
+        mailbox, self._mailboxes = self._mailboxes, self._mailboxes + 1
+        place = self._places[step.tensor, binding.layout]
+        self._emit(Load(register=place.register, offset=place.offset, run_bytes=self._machine.lanes), step.name)
+        source = Source.SCRATCHPAD_S8 if binding.dtype == "int8" else Source.SCRATCHPAD_U8
+        self._emit(
+            Vector(a_source=source, b_source=Source.IMMEDIATE, destination=Destination.MAILBOX, d=mailbox), step.name
+        )
+        for name in step.results:
+            if name not in self._wanted:
+                self._wanted[name] = self._room(_result_bytes(step, name))
+        jump = self._hold(step.name)
+        below, ends = self._side(step, step.when_below), [self._hold(step.name)]
+        self._release(
+            jump,
+            Jump(condition=Condition.GREATER_EQUAL, mailbox=mailbox, value=step.threshold, target=len(self._program)),
+        )
+        above = self._side(step, step.when_above)
+        ends.append(self._hold(step.name))  # a target must stand right behind a JUMP
+        for position in ends:
+            self._release(position, Jump(target=len(self._program)))
+        return RegionDecision(
+            step.name, mailbox, step.threshold, step.below, step.above, _own_macs(step.when_below),
+            _own_macs(step.when_above), below, above,
+        )  # fmt: skip
+
+    def _side(self, step: Decide, sequence: Sequence) -> tuple[RegionDecision, ...]:
+        """One branch: what it makes for a result goes to the result's place at once, anything else is copied there."""
+        inside = _made(sequence)
+        copies = []
+        for name, value in zip(step.results, sequence.results, strict=True):
+            if value in inside and value not in self._wanted:
+                self._wanted[value] = self._wanted[name]
+            else:
+                copies.append((value, name))
+        decisions = self._sequence(sequence)
+        for value, name in copies:
+            self._copy(value, self._wanted[name], step.name)
+        for name, value in zip(step.results, sequence.results, strict=True):
+            binding = self._binding(value)
+            known = self._bindings.setdefault(name, binding)
+            if (known.layout, known.dtype, known.shape) != (binding.layout, binding.dtype, binding.shape):
+                raise Unjoinable(f"{name!r} has another layout in each branch")
+            self._places[name, binding.layout] = self._wanted[name]
+        return decisions
+
+    def _copy(self, value: str, target: _Place, source: str) -> None:
+        binding = self._binding(value)
+        place, size = self._places[value, binding.layout], binding.layout.nbytes
+        chunk = min(CHUNK, self._machine.scratchpad_bytes // 2)
+        for index, start in enumerate(range(0, size, chunk)):
+            count, at = min(chunk, size - start), index % 2 * chunk
+            self._emit(Load(register=place.register, offset=place.offset + start, run_bytes=count, scratchpad=at), source)
+            self._emit(
+                Store(register=target.register, offset=target.offset + start, run_bytes=count, scratchpad=at), source
+            )
+
+    def _binding(self, name: str) -> TensorBinding:
+        if name not in self._bindings:
+            raise Unjoinable(f"{name!r} is handed on, and nothing in the program reads or makes it")
+        return self._bindings[name]
+
+    def _source(self, name: str, binding: TensorBinding) -> _Place:
+        place = self._places.get((name, binding.layout))
+        if place is None:
+            if name in self._made:
+                raise Unjoinable(f"{name!r} is read in another layout than it is made in")
+            place = _Place(self._register(), 0)
+            self._places[name, binding.layout] = place
+            self._bindings.setdefault(name, binding)
+            self._inputs.append(replace(binding, name=name, register=place.register, offset=0))
+        return place
+
+    def _target(self, name: str, binding: TensorBinding) -> _Place:
+        place = self._wanted.get(name) or self._room(binding.layout.nbytes)
+        self._places[name, binding.layout] = place
+        self._bindings[name] = binding
+        return place
+
+    def _room(self, size: int) -> _Place:
+        place = _Place(REGISTER_WORKSPACE, self._workspace)
+        self._workspace += _page(size)
+        return place
+
+    def _register(self) -> int:
+        if self._registers >= REGISTER_COUNT:
+            raise Unjoinable(f"more than {REGISTER_COUNT - REGISTER_IO - 1} tensors enter or leave")
+        self._registers += 1
+        return self._registers - 1
+
+    def _constant_place(self, content: bytes) -> int:
+        if content not in self._constants:
+            self._constants[content] = self._constant_bytes
+            self._constant_bytes += _page(len(content))
+        return self._constants[content]
+
+    def _emit(self, instruction: Instruction, source: str) -> None:
+        self._program.append(instruction)
+        self._sources.append(source)
+
+    def _hold(self, source: str) -> int:
+        """Room for a JUMP whose target is not known yet."""
+        self._emit(Jump(), source)
+        return len(self._program) - 1
+
+    def _release(self, position: int, jump: Jump) -> None:
+        self._program[position] = jump
+
+
+def _page(size: int) -> int:
+    return -(-size // PAGE) * PAGE
+
+
+def _regions(sequence: Sequence) -> list[Region]:
+    found = []
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            found.append(step.region)
+        else:
+            found += [*_regions(step.when_below), *_regions(step.when_above)]
+    return found
+
+
+def _made(sequence: Sequence) -> set[str]:
+    """What the sequence's own steps give."""
+    names: set[str] = set()
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            names.update(step.names[binding.name] for binding in step.region.outputs)
+        else:
+            names.update(step.results, _made(step.when_below), _made(step.when_above))
+    return names
+
+
+def _result_bytes(step: Decide, name: str) -> int:
+    """Bytes of a result, as the first region that makes it on either side says."""
+    for side in (step.when_below, step.when_above):
+        value = side.results[step.results.index(name)]
+        for each in side.steps:
+            if isinstance(each, Decide) and value in each.results:
+                return _result_bytes(each, value)
+            if isinstance(each, Piece):
+                for binding in each.region.outputs:
+                    if each.names[binding.name] == value:
+                        return binding.layout.nbytes
+    raise Unjoinable(f"{name!r} is made on neither side")
+
+
+def _own_macs(sequence: Sequence) -> int:
+    return sum(step.region.macs for step in sequence.steps if isinstance(step, Piece))
+
+
+def _most_macs(sequence: Sequence) -> int:
+    return sum(
+        step.region.macs
+        if isinstance(step, Piece)
+        else max(_most_macs(step.when_below), _most_macs(step.when_above))
+        for step in sequence.steps
+    )
+
+
+def _most_cycles(sequence: Sequence) -> int:
+    """Cycles of the longest way."""
+    return sum(
+        step.region.estimated_cycles
+        if isinstance(step, Piece)
+        else DECISION_CYCLES + max(_most_cycles(step.when_below), _most_cycles(step.when_above))
+        for step in sequence.steps
+    )
