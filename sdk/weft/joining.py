@@ -89,9 +89,7 @@ class _Joining:
     def _inside(self, statement: Statement) -> Statement:
         match statement:
             case Branch():
-                return replace(
-                    statement, then=self.block(statement.then), otherwise=self.block(statement.otherwise)
-                )
+                return replace(statement, then=self.block(statement.then), otherwise=self.block(statement.otherwise))
             case Loop():
                 return replace(statement, body=self.block(statement.body))
         return statement
@@ -159,9 +157,7 @@ class _Joining:
             raise Unjoinable("the condition is read elsewhere, too")
         names = self._names(launch, network)
         pieces = self._pieces(launch, network.steps[:-1], names)
-        found = [
-            binding for piece in pieces for binding in piece.region.outputs if binding.name == graph.inputs[0]
-        ]
+        found = [binding for piece in pieces for binding in piece.region.outputs if binding.name == graph.inputs[0]]
         if not found or found[0].layout.elements != 1:
             raise Unjoinable("the condition depends on several elements")
         threshold, above = self._threshold(graph, found[0])
@@ -182,9 +178,7 @@ class _Joining:
             position += taken.count
         return Sequence(tuple(steps), block.results)
 
-    def _pieces(
-        self, launch: Launch, steps: Listing[Step], names: dict[str, str] | None = None
-    ) -> tuple[Piece, ...]:
+    def _pieces(self, launch: Launch, steps: Listing[Step], names: dict[str, str] | None = None) -> tuple[Piece, ...]:
         found = names if names is not None else self._names(launch, self.networks[launch.network])
         return tuple(Piece(self.regions[step.index], found) for step in steps)
 
@@ -268,7 +262,8 @@ def _pruned(executable: Executable, joined: dict[str, str]) -> Executable:
     )  # fmt: skip
     hosts = [replace(executable.host_graphs[index], name=f"host_{place}") for place, index in enumerate(kinds["host"])]
     nodes = tuple(
-        replace(node, region=names.get(node.region, names.get(joined.get(node.region, ""), ""))) for node in executable.nodes
+        replace(node, region=names.get(node.region, names.get(joined.get(node.region, ""), "")))
+        for node in executable.nodes
     )
     return replace(
         executable, control=control, nodes=nodes, host_graphs=tuple(hosts),

@@ -18,7 +18,7 @@ __all__ = ["Driver", "Progress", "Request", "lower"]
 
 Progress = Callable[[str, float], None]
 Driver = Literal["device", "host"]
-"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, or always the host."""
+"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, or the host."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.table import Table
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
     CalibrationOption,
+    DriverOption,
     HostOption,
     InputOption,
     JsonOption,
@@ -21,6 +22,7 @@ from weft.cli.options import (
     SeedOption,
     ShapeOption,
     TargetOption,
+    driver_of,
     pins_of,
     shapes_of,
 )
@@ -35,6 +37,7 @@ def explain_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    driver: DriverOption = "device",
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of what runs where.")
     ] = None,
@@ -56,7 +59,9 @@ def explain_command(
 
     samples = None if calibration is None else load_arrays(calibration)
     given = None if inputs is None else load_arrays(inputs)
-    options = PrepareOptions(samples, given, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin))
+    options = PrepareOptions(
+        samples, given, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin), driver=driver_of(driver)
+    )
     with Stages() as stages:
         executable = open_program(program, target, options, stages)
         if picture is not None:

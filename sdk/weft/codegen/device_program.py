@@ -125,9 +125,7 @@ class _Joiner:
         for instruction, source in body:
             self._emit(self._moved(instruction, constants, places), source)
 
-    def _moved(
-        self, instruction: Instruction, constants: int, places: dict[int, tuple[int, _Place]]
-    ) -> Instruction:
+    def _moved(self, instruction: Instruction, constants: int, places: dict[int, tuple[int, _Place]]) -> Instruction:
         if not isinstance(instruction, Load | Store) or instruction.register == REGISTER_WORKSPACE:
             return instruction
         if instruction.register == REGISTER_CONSTANTS:
@@ -195,7 +193,9 @@ class _Joiner:
         chunk = min(CHUNK, self._machine.scratchpad_bytes // 2)
         for index, start in enumerate(range(0, size, chunk)):
             count, at = min(chunk, size - start), index % 2 * chunk
-            self._emit(Load(register=place.register, offset=place.offset + start, run_bytes=count, scratchpad=at), source)
+            self._emit(
+                Load(register=place.register, offset=place.offset + start, run_bytes=count, scratchpad=at), source
+            )
             self._emit(
                 Store(register=target.register, offset=target.offset + start, run_bytes=count, scratchpad=at), source
             )
@@ -297,9 +297,7 @@ def _own_macs(sequence: Sequence) -> int:
 
 def _most_macs(sequence: Sequence) -> int:
     return sum(
-        step.region.macs
-        if isinstance(step, Piece)
-        else max(_most_macs(step.when_below), _most_macs(step.when_above))
+        step.region.macs if isinstance(step, Piece) else max(_most_macs(step.when_below), _most_macs(step.when_above))
         for step in sequence.steps
     )
 

@@ -18,8 +18,8 @@ __all__ = ["narrow", "store_merged"]
 
 @dataclass
 class _Group:
-    """Names that stand for one storage, and the sub-networks that make and read them (number, name). One that is
-    `fixed` is also made or read by something else, and stays as it is."""
+    """Names that stand for one storage, and the sub-networks that make and read them (number, its own name for it). One
+    that is `fixed` is also made or read by something else, and stays as it is."""
 
     names: set[str]
     makers: list[tuple[int, str]]
@@ -64,7 +64,7 @@ def store_merged(form: Form) -> Form:
         found = [editors[network].made_with(name) for network, name in group.makers]
         first = next((each for each in found if each is not None), None)
         for (network, name), each in zip(group.makers, found, strict=True):
-            if first is not None and each is None and form.types[name].tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            if first is not None and each is None and _is_float(form, network, name):
                 editors[network].restore(name, first)
     return drop_carriers(form.with_networks(tuple(each.finish() for each in editors)))
 
@@ -87,10 +87,11 @@ def _groups(form: Form) -> list[_Group]:
     for statement in statements_within(form.body):
         match statement:
             case Launch():
-                for name in statement.inputs:
-                    group(name).readers.append((statement.network, name))
-                for name in statement.outputs:
-                    group(name).makers.append((statement.network, name))
+                graph = form.networks[statement.network].proto.graph
+                for name, value in zip(statement.inputs, graph.input, strict=True):
+                    group(name).readers.append((statement.network, value.name))
+                for name, value in zip(statement.outputs, graph.output, strict=True):
+                    group(name).makers.append((statement.network, value.name))
             case ReadScalar():
                 group(statement.value).fixed = True
             case Loop():
@@ -114,3 +115,8 @@ def _quantization(group: _Group, editors: list[Border]) -> Quantization | None:
         if not exact and not editors[network].makes_exactly(name, first):
             return None
     return first
+
+
+def _is_float(form: Form, network: int, name: str) -> bool:
+    outputs = form.networks[network].proto.graph.output
+    return any(value.name == name and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for value in outputs)
