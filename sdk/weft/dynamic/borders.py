@@ -94,21 +94,18 @@ class Border:
         """Makes an input the stored form."""
         graph = self._graph
         self._new_types[name] = quantization
-        readers = graph.consumers(name)
-        floats = []
-        for node in readers:
+        quantized = []
+        for node in graph.consumers(name):
             found = self._quantized_by(node) if node.input[0] == name else None
             if found is not None and same(found, quantization) and node.output[0] not in graph.output_names:
-                stored = node.output[0]
                 graph.remove(node)
-                graph.rewire(stored, name)
-            else:
-                floats.append(node)
-        if floats:
+                quantized.append(node.output[0])
+        if graph.consumers(name):  # others, and what graphs within them capture, read the float
             restored = graph.fresh(f"{name}_float")
-            for node in floats:
-                _replace_reads(graph, node, name, restored)
+            graph.rewire(name, restored)
             self._convert("DequantizeLinear", name, restored, quantization)
+        for stored in quantized:
+            graph.rewire(stored, name)
 
     def restore(self, name: str, quantization: Quantization) -> None:
         """Makes an output, which stays float, what is left of it when it is stored."""
@@ -146,9 +143,3 @@ class Border:
         zero_point = graph.add_constant(f"{target}_zero_point", quantization.zero_point)
         name = graph.fresh_node_name(f"{target}_{op}")
         graph.add(helper.make_node(op, [source, scale, zero_point], [target], name=name))
-
-
-def _replace_reads(graph: Graph, node: onnx.NodeProto, old: str, new: str) -> None:
-    for index, name in enumerate(node.input):
-        if name == old:
-            graph.replace_input(node, index, new)

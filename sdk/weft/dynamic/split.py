@@ -62,6 +62,16 @@ def _worth_opening(node: onnx.NodeProto) -> bool:
     return is_standard(node, *CONTROL) and any(each.op_type in COMPUTING for each in inside)
 
 
+def _needed(nodes: Sequence[onnx.NodeProto], wanted: Iterable[str]) -> list[onnx.NodeProto]:
+    """Of nodes in topological order those that something wanted depends on."""
+    names, kept = set(wanted), []
+    for node in reversed(nodes):
+        if not names.isdisjoint(node.output):
+            names.update(used_names(node))
+            kept.append(node)
+    return kept[::-1]
+
+
 class _Splitter:
     def __init__(self, model: Model) -> None:
         self.refused: dict[str, str] = {}
@@ -83,6 +93,7 @@ class _Splitter:
         """The statements of a graph's nodes. `scope` maps the names that the graph sees to the program's own."""
         remaining = self._named(nodes, scope, keep_names=keep_names)
         wanted = [scope.names.get(name, name) for name in results]
+        remaining = _needed(remaining, wanted)
         statements: list[Statement] = []
         while remaining:
             taken, remaining = self._ready(remaining)
