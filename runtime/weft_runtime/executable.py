@@ -24,6 +24,7 @@ __all__ = [
     "Processor",
     "ProcessorCost",
     "Region",
+    "RegionCount",
     "RegionDecision",
     "Step",
     "TensorBinding",
@@ -138,8 +139,18 @@ class RegionDecision:
     above: str
     macs_below: int
     macs_above: int
-    when_below: tuple[RegionDecision, ...] = ()
-    when_above: tuple[RegionDecision, ...] = ()
+    when_below: tuple[RegionDecision | RegionCount, ...] = ()
+    when_above: tuple[RegionDecision | RegionCount, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionCount:
+    """A loop in a region's program: mailbox `mailbox` holds its iterations after the launch, each of which multiplies
+    `macs` times."""
+
+    name: str
+    mailbox: int
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,7 @@ class Region:
     macs: int
     estimated_cycles: int
     processor: int = 0
-    decisions: tuple[RegionDecision, ...] = ()
+    decisions: tuple[RegionDecision | RegionCount, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from weft_runtime.executable import (
     Processor,
     ProcessorCost,
     Region,
+    RegionCount,
     RegionDecision,
     Step,
     TensorBinding,
@@ -181,12 +182,18 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
     }
 
 
-def _describe_decision(decision: RegionDecision) -> dict[str, Any]:
+def _describe_decision(decision: RegionDecision | RegionCount) -> dict[str, Any]:
+    if isinstance(decision, RegionCount):
+        return {"kind": "count", **vars(decision)}
     sides = {name: [_describe_decision(each) for each in getattr(decision, name)] for name in SIDES}
-    return {**vars(decision), **sides}
+    return {"kind": "decision", **vars(decision), **sides}
 
 
-def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision:
+def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | RegionCount:
+    if fields.choice("kind", ("count", "decision")) == "count":
+        return RegionCount(
+            fields.text("name"), fields.whole("mailbox", 0, MAX_EXTENT), fields.whole("macs", 0, MAX_WORK)
+        )
     if depth > MAX_DEPTH:
         raise ArtifactError(f"a region's decisions are nested more than {MAX_DEPTH} deep")
     below, above = (fields.objects(name, lambda each: _restore_decision(each, depth + 1)) for name in SIDES)

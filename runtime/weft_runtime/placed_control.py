@@ -11,7 +11,7 @@ import numpy as np
 from weft_runtime.control import ControlFlow
 from weft_runtime.devices import DeviceFactory
 from weft_runtime.errors import DeviceError, ExecutableError, SessionError
-from weft_runtime.executable import REGISTER_IO, Executable, Region, RegionDecision, TensorBinding
+from weft_runtime.executable import REGISTER_IO, Executable, Region, RegionCount, RegionDecision, TensorBinding
 from weft_runtime.host import HostProgram
 from weft_runtime.inputs import samples_of, split_samples
 from weft_runtime.interpreter import Decision, Interpreter
@@ -151,9 +151,14 @@ class PlacedControl(OpenedDevices):
                 value.copies = []
             self._local[binding.name] = value
 
-    def _note(self, decisions: Sequence[RegionDecision], result: RunResult) -> None:
+    def _note(self, decisions: Sequence[RegionDecision | RegionCount], result: RunResult) -> None:
         """The way that a program took by itself, as its mailboxes tell."""
         for decision in decisions:
+            if isinstance(decision, RegionCount):
+                rounds = result.mailboxes[decision.mailbox]
+                self._macs += rounds * decision.macs
+                self._interpreter.note(Decision(decision.name, str(rounds)))
+                continue
             is_below = result.mailboxes[decision.mailbox] < decision.threshold
             self._interpreter.note(Decision(decision.name, decision.below if is_below else decision.above))
             self._macs += decision.macs_below if is_below else decision.macs_above

@@ -21,6 +21,7 @@ from weft_runtime.executable import (
     Layout,
     Processor,
     Region,
+    RegionCount,
     RegionDecision,
     TensorBinding,
     TensorSignature,
@@ -123,11 +124,12 @@ def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
         )
 
 
-def _check_decisions(where: str, decisions: tuple[RegionDecision, ...]) -> None:
+def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, ...]) -> None:
     for decision in decisions:
         if not 0 <= decision.mailbox < MAILBOXES:
             raise ExecutableError(f"{where}: decision {decision.name!r} names mailbox {decision.mailbox}")
-        _check_decisions(where, (*decision.when_below, *decision.when_above))
+        if isinstance(decision, RegionDecision):
+            _check_decisions(where, (*decision.when_below, *decision.when_above))
 
 
 def _check_registers(where: str, region: Region, count: int) -> None:

@@ -39,8 +39,8 @@ def check(executable: Executable, progress: Progress = quiet) -> CheckReport:
     """Prove for each region of Weft's own processors that any two conflicting accesses are ordered by tokens,
     whatever the timing.
 
-    Of programs that take decisions every way through is checked. Raises InstructionError naming region and
-    instruction for programs that dispatch would refuse, that jump backwards, or that have more than MOST_WAYS ways.
+    Of programs that take decisions every way through is checked, loops with up to two rounds. Raises InstructionError naming region and
+    instruction for programs that dispatch would refuse, and for those with more than MOST_WAYS ways.
     """
     plan = plan_memory(executable)
     findings: list[str] = []
@@ -101,10 +101,10 @@ def _ways(program: Sequence[Instruction]) -> list[list[int]]:
             if isinstance(instruction, Halt):
                 break
             if isinstance(instruction, Jump):
-                if instruction.target <= index:
-                    raise InstructionError(f"instruction {index} jumps backwards: check what a run executes")
                 if instruction.condition != Condition.ALWAYS:
                     open_ways.append((list(way), index + 1))
+                if instruction.target <= index and (instruction.condition == Condition.ALWAYS or way.count(index) > 1):
+                    break  # a JUMP waits for all before it, so a second round shows what any further one would
                 index = instruction.target
                 continue
             index += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from weft.ir.device_control import Decide, JoinRequest, Piece, Sequence, Unjoinable
+from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import (
     REGISTER_CONSTANTS,
     REGISTER_COUNT,
@@ -13,14 +13,15 @@ from weft_runtime.executable import (
     REGISTER_WORKSPACE,
     Layout,
     Region,
+    RegionCount,
     RegionDecision,
     TensorBinding,
 )
-from weft_sim.isa import Halt, Instruction, Jump, Load, Space, Store, Vector
+from weft_sim.isa import Fill, Halt, Instruction, Jump, Load, Space, Store, Vector
 from weft_sim.isa.architecture import MAILBOXES
 from weft_sim.isa.control import Condition
 from weft_sim.isa.program import decode_program, encode_program
-from weft_sim.isa.vector import Destination, Source
+from weft_sim.isa.vector import Destination, Operation, Source
 from weft_sim.machine import MachineConfig
 from weft_sim.synchronize import synchronize
 
@@ -98,13 +99,16 @@ class _Joiner:
             cursor += _page(binding.layout.nbytes)
         return values
 
-    def _sequence(self, sequence: Sequence) -> tuple[RegionDecision, ...]:
-        decisions = []
+    def _sequence(self, sequence: Sequence) -> tuple[RegionDecision | RegionCount, ...]:
+        decisions: list[RegionDecision | RegionCount] = []
         for step in sequence.steps:
-            if isinstance(step, Piece):
-                self._piece(step)
-            else:
-                decisions.append(self._decide(step))
+            match step:
+                case Piece():
+                    self._piece(step)
+                case Decide():
+                    decisions.append(self._decide(step))
+                case Repeat():
+                    decisions.append(self._repeat(step))
         return tuple(decisions)
 
     def _piece(self, piece: Piece) -> None:
@@ -137,18 +141,7 @@ class _Joiner:
         raise Unjoinable("a transfer touches two tensors")
 
     def _decide(self, step: Decide) -> RegionDecision:
-        binding = self._bindings.get(step.tensor)
-        if binding is None or binding.layout.elements != 1 or any(binding.layout.pads):
-            raise Unjoinable(f"{step.name!r} is not decided by one stored element of the program")
-        if self._mailboxes >= MAILBOXES:
-            raise Unjoinable(f"more than {MAILBOXES} decisions")
-        mailbox, self._mailboxes = self._mailboxes, self._mailboxes + 1
-        place = self._places[step.tensor, binding.layout]
-        self._emit(Load(register=place.register, offset=place.offset, run_bytes=self._machine.lanes), step.name)
-        source = Source.SCRATCHPAD_S8 if binding.dtype == "int8" else Source.SCRATCHPAD_U8
-        self._emit(
-            Vector(a_source=source, b_source=Source.IMMEDIATE, destination=Destination.MAILBOX, d=mailbox), step.name
-        )
+        mailbox = self._read_decision(step.tensor, step.name)
         for name in step.results:
             if name not in self._wanted:
                 self._wanted[name] = self._room(_result_bytes(step, name))
@@ -167,7 +160,86 @@ class _Joiner:
             _own_macs(step.when_above), below, above,
         )  # fmt: skip
 
-    def _side(self, step: Decide, sequence: Sequence) -> tuple[RegionDecision, ...]:
+    def _read_decision(self, tensor: str, name: str) -> int:
+        """The mailbox into which a stored element goes."""
+        binding = self._bindings.get(tensor)
+        if binding is None or binding.layout.elements != 1 or any(binding.layout.pads):
+            raise Unjoinable(f"{name!r} is not decided by one stored element of the program")
+        mailbox = self._mailbox()
+        place = self._places[tensor, binding.layout]
+        self._emit(Load(register=place.register, offset=place.offset, run_bytes=self._machine.lanes), name)
+        kind = Source.SCRATCHPAD_S8 if binding.dtype == "int8" else Source.SCRATCHPAD_U8
+        self._emit(Vector(a_source=kind, b_source=Source.IMMEDIATE, destination=Destination.MAILBOX, d=mailbox), name)
+        return mailbox
+
+    def _mailbox(self) -> int:
+        if self._mailboxes >= MAILBOXES:
+            raise Unjoinable(f"more than {MAILBOXES} decisions")
+        self._mailboxes += 1
+        return self._mailboxes - 1
+
+    def _repeat(self, step: Repeat) -> RegionCount:
+        """The state has one place; what an iteration makes is copied there before the next one begins."""
+        places = [self._first_state(step, index) for index in range(len(step.initial))]
+        counter = self._room(self._machine.lanes)
+        lanes = self._machine.lanes
+        self._emit(Fill(run_bytes=lanes), step.name)
+        self._emit(Store(register=counter.register, offset=counter.offset, run_bytes=lanes), step.name)
+        rounds = self._mailbox()
+        position = self._hold(step.name)  # a target must stand right behind a JUMP
+        head = len(self._program)
+        self._release(position, Jump(target=head))
+        if self._sequence(step.body):
+            raise Unjoinable(f"{step.name!r}: what is decided in each iteration would not be known afterwards")
+        self._count(counter, rounds, step.name)
+        proceed = self._read_decision(step.tensor, step.name) if step.tensor else -1
+        for value, parameter, place in zip(step.body.results, step.parameters, places, strict=True):
+            self._hand_on(step, value, parameter, place)
+        end = self._hold(step.name) if step.tensor else -1
+        self._emit(Jump(condition=Condition.LESS, mailbox=rounds, value=step.limit, target=head), step.name)
+        if step.tensor:
+            ends_if = Condition.GREATER_EQUAL if step.continues == "below" else Condition.LESS
+            jump = Jump(condition=ends_if, mailbox=proceed, value=step.threshold, target=len(self._program))
+            self._release(end, jump)
+        return RegionCount(step.name, rounds, _own_macs(step.body))
+
+    def _first_state(self, step: Repeat, index: int) -> _Place:
+        initial, parameter, result = step.initial[index], step.parameters[index], step.results[index]
+        if initial not in self._bindings:
+            read = _reading(step.body, parameter)
+            if read is None or initial in self._made:
+                raise Unjoinable(f"{step.name!r}: nothing in the program reads its first state {initial!r}")
+            self._source(initial, read)
+        binding = self._bindings[initial]
+        place = self._wanted.get(result) or self._room(binding.layout.nbytes)
+        self._copy(initial, place, step.name)
+        for name in (parameter, result):
+            self._bindings[name] = binding
+            self._places[name, binding.layout] = place
+        self._wanted[result] = place
+        return place
+
+    def _hand_on(self, step: Repeat, value: str, parameter: str, place: _Place) -> None:
+        if value == parameter:
+            return
+        made, state = self._binding(value), self._bindings[parameter]
+        if value in step.parameters:
+            raise Unjoinable(f"{step.name!r} exchanges its states")
+        if (made.layout, made.dtype, made.shape) != (state.layout, state.dtype, state.shape):
+            raise Unjoinable(f"{step.name!r}: a state has another layout before and after an iteration")
+        self._copy(value, place, step.name)
+
+    def _count(self, counter: _Place, mailbox: int, source: str) -> None:
+        """One more in the counter, a byte in device memory, and in its mailbox."""
+        lanes = self._machine.lanes
+        self._emit(Load(register=counter.register, offset=counter.offset, run_bytes=lanes), source)
+        stored = {"a_source": Source.SCRATCHPAD_U8, "b_source": Source.IMMEDIATE}
+        more = Vector(**stored, operation=Operation.ADD, destination=Destination.SCRATCHPAD_U8, d=1)
+        self._emit(more, source)
+        self._emit(Store(register=counter.register, offset=counter.offset, run_bytes=lanes, scratchpad=lanes), source)
+        self._emit(Vector(**stored, a=1, destination=Destination.MAILBOX, d=mailbox), source)
+
+    def _side(self, step: Decide, sequence: Sequence) -> tuple[RegionDecision | RegionCount, ...]:
         """One branch: what it makes for a result goes to the result's place at once, anything else is copied there."""
         inside = _made(sequence)
         copies = []
@@ -256,13 +328,17 @@ def _page(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
 
+def _inside(step: Decide | Repeat) -> tuple[Sequence, ...]:
+    return (step.body,) if isinstance(step, Repeat) else (step.when_below, step.when_above)
+
+
 def _regions(sequence: Sequence) -> list[Region]:
     found = []
     for step in sequence.steps:
         if isinstance(step, Piece):
             found.append(step.region)
         else:
-            found += [*_regions(step.when_below), *_regions(step.when_above)]
+            found += [region for inner in _inside(step) for region in _regions(inner)]
     return found
 
 
@@ -272,23 +348,47 @@ def _made(sequence: Sequence) -> set[str]:
     for step in sequence.steps:
         if isinstance(step, Piece):
             names.update(step.names[binding.name] for binding in step.region.outputs)
-        else:
-            names.update(step.results, _made(step.when_below), _made(step.when_above))
+            continue
+        names.update(step.results, *map(_made, _inside(step)))
+        if isinstance(step, Repeat):
+            names.update(step.parameters)
     return names
+
+
+def _reading(sequence: Sequence, name: str) -> TensorBinding | None:
+    """How the first region that reads a value takes it."""
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            found = [binding for binding in step.region.inputs if step.names[binding.name] == name]
+        else:
+            inner = (_reading(each, name) for each in _inside(step))
+            found = [binding for binding in inner if binding is not None]
+        if found:
+            return found[0]
+    return None
 
 
 def _result_bytes(step: Decide, name: str) -> int:
     """Bytes of a result, as the first region that makes it on either side says."""
     for side in (step.when_below, step.when_above):
-        value = side.results[step.results.index(name)]
-        for each in side.steps:
-            if isinstance(each, Decide) and value in each.results:
-                return _result_bytes(each, value)
-            if isinstance(each, Piece):
-                for binding in each.region.outputs:
-                    if each.names[binding.name] == value:
-                        return binding.layout.nbytes
+        found = _bytes_of(side, side.results[step.results.index(name)])
+        if found is not None:
+            return found
     raise Unjoinable(f"{name!r} is made on neither side")
+
+
+def _bytes_of(sequence: Sequence, value: str) -> int | None:
+    """Bytes of what a region in the sequence makes under this name, or under one that is handed on as it."""
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            for binding in step.region.outputs:
+                if step.names[binding.name] == value:
+                    return binding.layout.nbytes
+        elif value in step.results:
+            index = step.results.index(value)
+            found = (_bytes_of(inner, inner.results[index]) for inner in _inside(step))
+            return next((size for size in found if size is not None), None)
+    return None
 
 
 def _own_macs(sequence: Sequence) -> int:
@@ -297,7 +397,7 @@ def _own_macs(sequence: Sequence) -> int:
 
 def _most_macs(sequence: Sequence) -> int:
     return sum(
-        step.region.macs if isinstance(step, Piece) else max(_most_macs(step.when_below), _most_macs(step.when_above))
+        step.region.macs if isinstance(step, Piece) else _times(step) * max(map(_most_macs, _inside(step)))
         for step in sequence.steps
     )
 
@@ -307,6 +407,10 @@ def _most_cycles(sequence: Sequence) -> int:
     return sum(
         step.region.estimated_cycles
         if isinstance(step, Piece)
-        else DECISION_CYCLES + max(_most_cycles(step.when_below), _most_cycles(step.when_above))
+        else _times(step) * (DECISION_CYCLES + max(map(_most_cycles, _inside(step))))
         for step in sequence.steps
     )
+
+
+def _times(step: Decide | Repeat) -> int:
+    return step.limit if isinstance(step, Repeat) else 1

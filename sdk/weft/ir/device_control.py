@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weft_runtime.executable import Region
 
-__all__ = ["Decide", "JoinRequest", "Piece", "Sequence", "Unjoinable"]
+__all__ = ["Decide", "JoinRequest", "Piece", "Repeat", "Sequence", "Unjoinable"]
 
 
 class Unjoinable(Exception):
@@ -38,10 +38,27 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A loop of 1 to `limit` iterations, which hands the body's results on as `parameters`. After each it ends unless
+    the stored element `tensor` is on the side of `threshold` that `continues` names ("below" or "above"); an empty
+    `tensor` does not end it."""
+
+    name: str
+    limit: int
+    tensor: str
+    threshold: int
+    continues: str
+    body: Sequence
+    initial: tuple[str, ...]
+    parameters: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Sequence:
     """Steps in order, and the values that they give."""
 
-    steps: tuple[Piece | Decide, ...]
+    steps: tuple[Piece | Decide | Repeat, ...]
     results: tuple[str, ...]
 
 
