@@ -37,7 +37,8 @@ def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -
 
     An If can be decided there when its condition is a function of one stored element that is false up to some value and
     true from it on, or the other way round (found by trying all 256 values), and when both branches run on the same
-    accelerator alone; likewise a Loop whose count is a small constant, and whose body decides nothing else. What cannot be joined stays as it is, for the host to decide.
+    accelerator alone; likewise a Loop whose count is a small constant, and whose body decides nothing else. What cannot
+    be joined stays as it is, for the host to decide.
     """
     if executable.control is None:
         return executable
@@ -59,7 +60,8 @@ class _Taken:
 
 
 class _Condition(NamedTuple):
-    """Regions that compute a stored element, its name, where the condition changes, and whether it holds from there on."""
+    """Regions that compute a stored element, its name, where the condition changes, and whether it holds from there
+    on."""
 
     pieces: tuple[Piece, ...]
     tensor: str
@@ -147,14 +149,14 @@ class _Joining:
                 runs.append(_Taken(length, steps))
         return runs
 
-    def _joined(self, steps: list[Piece | Decide | Repeat], needed: frozenset[str]) -> Launch | None:
+    def _joined(self, steps: tuple[Piece | Decide | Repeat, ...], needed: frozenset[str]) -> Launch | None:
         made = dict.fromkeys(_made(steps))
         results = tuple(name for name in made if name in needed)
         processors = {region.processor for region in _regions(steps)}
         if len(processors) != 1:
             return None
         name = f"region_{len(self.regions)}"
-        request = JoinRequest(name, Sequence(tuple(steps), results))
+        request = JoinRequest(name, Sequence(steps, results))
         try:
             region = self._accelerators[next(iter(processors))].join(request)
         except Unjoinable:

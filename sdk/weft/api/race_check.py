@@ -39,8 +39,8 @@ def check(executable: Executable, progress: Progress = quiet) -> CheckReport:
     """Prove for each region of Weft's own processors that any two conflicting accesses are ordered by tokens,
     whatever the timing.
 
-    Of programs that take decisions every way through is checked, loops with up to two rounds. Raises InstructionError naming region and
-    instruction for programs that dispatch would refuse, and for those with more than MOST_WAYS ways.
+    Of programs that take decisions every way through is checked, loops with up to two rounds. Raises InstructionError
+    naming region and instruction for programs that dispatch would refuse, and for those with more than MOST_WAYS ways.
     """
     plan = plan_memory(executable)
     findings: list[str] = []

@@ -66,6 +66,8 @@ class _Joiner:
         self._constant_bytes = 0
         self._registers = REGISTER_IO + 1
         self._mailboxes = 0
+        # At the far end of the scratchpad, where regions seldom are, so that decisions wait for less.
+        self._own_vectors = machine.scratchpad_bytes // machine.lanes - 4
         self._made = _made(request.sequence)
         self._workspace = max((_page(each.workspace_bytes) for each in _regions(request.sequence)), default=0)
 
@@ -167,9 +169,11 @@ class _Joiner:
             raise Unjoinable(f"{name!r} is not decided by one stored element of the program")
         mailbox = self._mailbox()
         place = self._places[tensor, binding.layout]
-        self._emit(Load(register=place.register, offset=place.offset, run_bytes=self._machine.lanes), name)
+        lanes, at = self._machine.lanes, self._own_vectors + 2
+        self._emit(Load(register=place.register, offset=place.offset, run_bytes=lanes, scratchpad=at * lanes), name)
         kind = Source.SCRATCHPAD_S8 if binding.dtype == "int8" else Source.SCRATCHPAD_U8
-        self._emit(Vector(a_source=kind, b_source=Source.IMMEDIATE, destination=Destination.MAILBOX, d=mailbox), name)
+        read = Vector(a_source=kind, a=at, b_source=Source.IMMEDIATE, destination=Destination.MAILBOX, d=mailbox)
+        self._emit(read, name)
         return mailbox
 
     def _mailbox(self) -> int:
@@ -189,9 +193,9 @@ class _Joiner:
         position = self._hold(step.name)  # a target must stand right behind a JUMP
         head = len(self._program)
         self._release(position, Jump(target=head))
+        self._count(counter, rounds, step.name)
         if self._sequence(step.body):
             raise Unjoinable(f"{step.name!r}: what is decided in each iteration would not be known afterwards")
-        self._count(counter, rounds, step.name)
         proceed = self._read_decision(step.tensor, step.name) if step.tensor else -1
         for value, parameter, place in zip(step.body.results, step.parameters, places, strict=True):
             self._hand_on(step, value, parameter, place)
@@ -231,13 +235,14 @@ class _Joiner:
 
     def _count(self, counter: _Place, mailbox: int, source: str) -> None:
         """One more in the counter, a byte in device memory, and in its mailbox."""
-        lanes = self._machine.lanes
-        self._emit(Load(register=counter.register, offset=counter.offset, run_bytes=lanes), source)
+        lanes, at = self._machine.lanes, self._own_vectors
+        place = {"register": counter.register, "offset": counter.offset, "run_bytes": lanes}
+        self._emit(Load(**place, scratchpad=at * lanes), source)
         stored = {"a_source": Source.SCRATCHPAD_U8, "b_source": Source.IMMEDIATE}
-        more = Vector(**stored, operation=Operation.ADD, destination=Destination.SCRATCHPAD_U8, d=1)
+        more = Vector(**stored, a=at, operation=Operation.ADD, destination=Destination.SCRATCHPAD_U8, d=at + 1)
         self._emit(more, source)
-        self._emit(Store(register=counter.register, offset=counter.offset, run_bytes=lanes, scratchpad=lanes), source)
-        self._emit(Vector(**stored, a=1, destination=Destination.MAILBOX, d=mailbox), source)
+        self._emit(Store(**place, scratchpad=(at + 1) * lanes), source)
+        self._emit(Vector(**stored, a=at + 1, destination=Destination.MAILBOX, d=mailbox), source)
 
     def _side(self, step: Decide, sequence: Sequence) -> tuple[RegionDecision | RegionCount, ...]:
         """One branch: what it makes for a result goes to the result's place at once, anything else is copied there."""
@@ -262,9 +267,10 @@ class _Joiner:
     def _copy(self, value: str, target: _Place, source: str) -> None:
         binding = self._binding(value)
         place, size = self._places[value, binding.layout], binding.layout.nbytes
-        chunk = min(CHUNK, self._machine.scratchpad_bytes // 2)
+        chunk = min(CHUNK, self._machine.scratchpad_bytes // 4)
+        first = self._own_vectors * self._machine.lanes - 2 * chunk
         for index, start in enumerate(range(0, size, chunk)):
-            count, at = min(chunk, size - start), index % 2 * chunk
+            count, at = min(chunk, size - start), first + index % 2 * chunk
             self._emit(
                 Load(register=place.register, offset=place.offset + start, run_bytes=count, scratchpad=at), source
             )
