@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from weft.codegen.device_walks import made_in, most_cycles, most_macs, own_macs, reading_of, regions_of, result_bytes
 from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import (
     REGISTER_CONSTANTS,
@@ -30,8 +31,6 @@ __all__ = ["join_regions"]
 PAGE = 4096
 CHUNK = 16384
 NO_BASES = (0,) * REGISTER_COUNT
-DECISION_CYCLES = 250
-"""Estimate of a decision: load, vector pass, jump and refill of the fetch queue."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class _Joiner:
         self._mailboxes = 0
         # At the far end of the scratchpad, where regions seldom are, so that decisions wait for less.
         self._own_vectors = machine.scratchpad_bytes // machine.lanes - 4
-        self._made = _made(request.sequence)
-        self._workspace = max((_page(each.workspace_bytes) for each in _regions(request.sequence)), default=0)
+        self._made = made_in(request.sequence)
+        self._workspace = max((_page(each.workspace_bytes) for each in regions_of(request.sequence)), default=0)
 
     def run(self) -> Region:
         sequence = self._request.sequence
@@ -87,8 +86,8 @@ class _Joiner:
         return Region(
             name=self._request.name, instructions=encode_program(ordered), sources=tuple(self._sources),
             constants=constants, workspace_bytes=self._workspace, io_bytes=0, inputs=tuple(self._inputs),
-            outputs=outputs, macs=_most_macs(sequence), estimated_cycles=_most_cycles(sequence),
-            processor=_regions(sequence)[0].processor, decisions=decisions,
+            outputs=outputs, macs=most_macs(sequence), estimated_cycles=most_cycles(sequence),
+            processor=regions_of(sequence)[0].processor, decisions=decisions,
         )  # fmt: skip
 
     def _bases(self, bindings: tuple[TensorBinding, ...]) -> list[int]:
@@ -146,7 +145,7 @@ class _Joiner:
         mailbox = self._read_decision(step.tensor, step.name)
         for name in step.results:
             if name not in self._wanted:
-                self._wanted[name] = self._room(_result_bytes(step, name))
+                self._wanted[name] = self._room(result_bytes(step, name))
         jump = self._hold(step.name)
         below, ends = self._side(step, step.when_below), [self._hold(step.name)]
         self._release(
@@ -158,8 +157,8 @@ class _Joiner:
         for position in ends:
             self._release(position, Jump(target=len(self._program)))
         return RegionDecision(
-            step.name, mailbox, step.threshold, step.below, step.above, _own_macs(step.when_below),
-            _own_macs(step.when_above), below, above,
+            step.name, mailbox, step.threshold, step.below, step.above, own_macs(step.when_below),
+            own_macs(step.when_above), below, above,
         )  # fmt: skip
 
     def _read_decision(self, tensor: str, name: str) -> int:
@@ -183,8 +182,11 @@ class _Joiner:
         return self._mailboxes - 1
 
     def _repeat(self, step: Repeat) -> RegionCount:
-        """The state has one place; what an iteration makes is copied there before the next one begins."""
+        """The state has one place. What an iteration makes goes there at once where the old state is not read any more,
+        else it is copied there before the next iteration begins."""
         places = [self._first_state(step, index) for index in range(len(step.initial))]
+        in_place = [index for index in range(len(places)) if self._may_overwrite(step, index)]
+        self._wanted.update({step.body.results[index]: places[index] for index in in_place})
         counter = self._room(self._machine.lanes)
         lanes = self._machine.lanes
         self._emit(Fill(run_bytes=lanes), step.name)
@@ -197,20 +199,20 @@ class _Joiner:
         if self._sequence(step.body):
             raise Unjoinable(f"{step.name!r}: what is decided in each iteration would not be known afterwards")
         proceed = self._read_decision(step.tensor, step.name) if step.tensor else -1
-        for value, parameter, place in zip(step.body.results, step.parameters, places, strict=True):
-            self._hand_on(step, value, parameter, place)
+        for index, (value, parameter) in enumerate(zip(step.body.results, step.parameters, strict=True)):
+            self._hand_on(step, value, parameter, None if index in in_place else places[index])
         end = self._hold(step.name) if step.tensor else -1
         self._emit(Jump(condition=Condition.LESS, mailbox=rounds, value=step.limit, target=head), step.name)
         if step.tensor:
             ends_if = Condition.GREATER_EQUAL if step.continues == "below" else Condition.LESS
             jump = Jump(condition=ends_if, mailbox=proceed, value=step.threshold, target=len(self._program))
             self._release(end, jump)
-        return RegionCount(step.name, rounds, _own_macs(step.body))
+        return RegionCount(step.name, rounds, own_macs(step.body))
 
     def _first_state(self, step: Repeat, index: int) -> _Place:
         initial, parameter, result = step.initial[index], step.parameters[index], step.results[index]
         if initial not in self._bindings:
-            read = _reading(step.body, parameter)
+            read = reading_of(step.body, parameter)
             if read is None or initial in self._made:
                 raise Unjoinable(f"{step.name!r}: nothing in the program reads its first state {initial!r}")
             self._source(initial, read)
@@ -223,7 +225,34 @@ class _Joiner:
         self._wanted[result] = place
         return place
 
-    def _hand_on(self, step: Repeat, value: str, parameter: str, place: _Place) -> None:
+    def _may_overwrite(self, step: Repeat, index: int) -> bool:
+        """Whether a state's successor may take its place: by then, every load of the old one has been emitted."""
+        value, parameter = step.body.results[index], step.parameters[index]
+        if value in self._wanted or step.body.results.count(value) > 1:
+            return False
+        pieces = [each for each in step.body.steps if isinstance(each, Piece)]
+        if len(pieces) < len(step.body.steps):
+            return False
+        loads = [(n, at) for n, piece in enumerate(pieces) for at in self._uses(piece, parameter, Load)]
+        stores = [(n, at) for n, piece in enumerate(pieces) for at in self._uses(piece, value, Store)]
+        return bool(stores) and max(loads, default=(-1, 0)) < min(stores)
+
+    def _uses(self, piece: Piece, name: str, kind: type[Load | Store]) -> list[int]:
+        """Where a region's program loads, or stores, a value."""
+        bindings = piece.region.inputs if kind is Load else piece.region.outputs
+        spans = [(each.offset, each.offset + each.layout.nbytes) for each in bindings if piece.names[each.name] == name]
+        found = []
+        for position, instruction in enumerate(decode_program(piece.region.instructions)):
+            if not isinstance(instruction, kind) or instruction.register != REGISTER_IO:
+                continue
+            streams = instruction.streams(self._machine, NO_BASES)
+            lowest = next(each.lowest for each in streams if each.space == Space.DRAM)
+            if any(start <= lowest < end for start, end in spans):
+                found.append(position)
+        return found
+
+    def _hand_on(self, step: Repeat, value: str, parameter: str, place: _Place | None) -> None:
+        """Copies a state's successor to its place, None where it is there."""
         if value == parameter:
             return
         made, state = self._binding(value), self._bindings[parameter]
@@ -231,7 +260,8 @@ class _Joiner:
             raise Unjoinable(f"{step.name!r} exchanges its states")
         if (made.layout, made.dtype, made.shape) != (state.layout, state.dtype, state.shape):
             raise Unjoinable(f"{step.name!r}: a state has another layout before and after an iteration")
-        self._copy(value, place, step.name)
+        if place is not None:
+            self._copy(value, place, step.name)
 
     def _count(self, counter: _Place, mailbox: int, source: str) -> None:
         """One more in the counter, a byte in device memory, and in its mailbox."""
@@ -246,7 +276,7 @@ class _Joiner:
 
     def _side(self, step: Decide, sequence: Sequence) -> tuple[RegionDecision | RegionCount, ...]:
         """One branch: what it makes for a result goes to the result's place at once, anything else is copied there."""
-        inside = _made(sequence)
+        inside = made_in(sequence)
         copies = []
         for name, value in zip(step.results, sequence.results, strict=True):
             if value in inside and value not in self._wanted:
@@ -332,91 +362,3 @@ class _Joiner:
 
 def _page(size: int) -> int:
     return -(-size // PAGE) * PAGE
-
-
-def _inside(step: Decide | Repeat) -> tuple[Sequence, ...]:
-    return (step.body,) if isinstance(step, Repeat) else (step.when_below, step.when_above)
-
-
-def _regions(sequence: Sequence) -> list[Region]:
-    found = []
-    for step in sequence.steps:
-        if isinstance(step, Piece):
-            found.append(step.region)
-        else:
-            found += [region for inner in _inside(step) for region in _regions(inner)]
-    return found
-
-
-def _made(sequence: Sequence) -> set[str]:
-    """What the sequence's own steps give."""
-    names: set[str] = set()
-    for step in sequence.steps:
-        if isinstance(step, Piece):
-            names.update(step.names[binding.name] for binding in step.region.outputs)
-            continue
-        names.update(step.results, *map(_made, _inside(step)))
-        if isinstance(step, Repeat):
-            names.update(step.parameters)
-    return names
-
-
-def _reading(sequence: Sequence, name: str) -> TensorBinding | None:
-    """How the first region that reads a value takes it."""
-    for step in sequence.steps:
-        if isinstance(step, Piece):
-            found = [binding for binding in step.region.inputs if step.names[binding.name] == name]
-        else:
-            inner = (_reading(each, name) for each in _inside(step))
-            found = [binding for binding in inner if binding is not None]
-        if found:
-            return found[0]
-    return None
-
-
-def _result_bytes(step: Decide, name: str) -> int:
-    """Bytes of a result, as the first region that makes it on either side says."""
-    for side in (step.when_below, step.when_above):
-        found = _bytes_of(side, side.results[step.results.index(name)])
-        if found is not None:
-            return found
-    raise Unjoinable(f"{name!r} is made on neither side")
-
-
-def _bytes_of(sequence: Sequence, value: str) -> int | None:
-    """Bytes of what a region in the sequence makes under this name, or under one that is handed on as it."""
-    for step in sequence.steps:
-        if isinstance(step, Piece):
-            for binding in step.region.outputs:
-                if step.names[binding.name] == value:
-                    return binding.layout.nbytes
-        elif value in step.results:
-            index = step.results.index(value)
-            found = (_bytes_of(inner, inner.results[index]) for inner in _inside(step))
-            return next((size for size in found if size is not None), None)
-    return None
-
-
-def _own_macs(sequence: Sequence) -> int:
-    return sum(step.region.macs for step in sequence.steps if isinstance(step, Piece))
-
-
-def _most_macs(sequence: Sequence) -> int:
-    return sum(
-        step.region.macs if isinstance(step, Piece) else _times(step) * max(map(_most_macs, _inside(step)))
-        for step in sequence.steps
-    )
-
-
-def _most_cycles(sequence: Sequence) -> int:
-    """Cycles of the longest way."""
-    return sum(
-        step.region.estimated_cycles
-        if isinstance(step, Piece)
-        else _times(step) * (DECISION_CYCLES + max(map(_most_cycles, _inside(step))))
-        for step in sequence.steps
-    )
-
-
-def _times(step: Decide | Repeat) -> int:
-    return step.limit if isinstance(step, Repeat) else 1
