@@ -44,7 +44,8 @@ from weft_runtime.layout import pack, unpack
 from weft_runtime.memory import DeviceMemoryPlan, plan_memory
 from weft_runtime.npu import machine_of, npu_processor
 from weft_runtime.profile import NodeProfile, Profile, RegionProfile
-from weft_runtime.session import Session
+from weft_runtime.session import Session, shared_devices
+from weft_runtime.sharing import SharedDevices
 from weft_runtime.validate import validate
 from weft_runtime.variants import ExecutableSource, Variants
 
@@ -79,6 +80,7 @@ __all__ = [
     "RegionProfile",
     "Session",
     "SessionError",
+    "SharedDevices",
     "SimulatorDevice",
     "Step",
     "TensorBinding",
@@ -96,6 +98,7 @@ __all__ = [
     "register_backend",
     "register_device",
     "save",
+    "shared_devices",
     "unpack",
     "validate",
 ]

@@ -2,8 +2,9 @@
 
 Header (64 bytes): magic (8) | format version, u32 | zero, u32 | manifest size, u64 | file size, u64 | SHA-256
 of the manifest (32). Then the manifest (JSON, see `manifest.py`, plus `sections`: name, offset, size,
-sha256), then the sections back to back up to the end of the file. Numbers are little-endian. Nothing in the
-file is executed or unpickled, and no byte of it is outside a check, so that any damaged byte is refused.
+sha256), then the sections back to back up to the end of the file. Sections of equal content (the weights that
+variants of a model share) lie there once: their rows name the same bytes. Numbers are little-endian. Nothing
+in the file is executed or unpickled, and no byte of it is outside a check, so that any damaged byte is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from weft_runtime.variants import Variants
 __all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "load_variants", "save"]
 
 MAGIC = b"\x89WEFT\r\n\x1a"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MAX_FILE_BYTES = 1 << 32
 MAX_MANIFEST_BYTES = 1 << 28
 
@@ -98,18 +99,21 @@ def is_artifact(path: str | os.PathLike[str]) -> bool:
 def _encode(variants: Sequence[Executable]) -> bytes:
     manifest, sections = describe(variants)
     table = []
+    stored: dict[str, tuple[int, bytes]] = {}  # by checksum
     offset = 0  # from the end of the manifest, whose own length depends on the digits of these numbers
     for name, content in sections.items():
         digest = hashlib.sha256(content).hexdigest()
-        table.append({"name": name, "offset": offset, "size": len(content), "sha256": digest})
-        offset += len(content)
+        if digest not in stored:
+            stored[digest] = (offset, content)
+            offset += len(content)
+        table.append({"name": name, "offset": stored[digest][0], "size": len(content), "sha256": digest})
     manifest["sections"] = table
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
     size = _HEADER.size + len(text) + offset
     if len(text) > MAX_MANIFEST_BYTES or size > MAX_FILE_BYTES:
         raise ArtifactError(f"the artifact would have {size} bytes, more than the format allows")
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, 0, len(text), size, hashlib.sha256(text).digest())
-    return b"".join((header, text, *sections.values()))
+    return b"".join((header, text, *(content for _, content in stored.values())))
 
 
 def _read(path: Path) -> bytes:
@@ -148,7 +152,8 @@ def _decode(data: bytes) -> tuple[Executable, ...]:
 
 
 def _sections(fields: Fields, body: memoryview) -> dict[str, bytes]:
-    """The sections by name; they must tile the body exactly, in the order of the table."""
+    """The sections by name; they must tile the body exactly, in the order of the table, but for those that are
+    equal to an earlier one in everything but the name."""
     table = fields.objects(
         "sections",
         lambda each: (
@@ -159,10 +164,14 @@ def _sections(fields: Fields, body: memoryview) -> dict[str, bytes]:
         ),
     )
     sections: dict[str, bytes] = {}
+    stored: dict[tuple[int, int, str], bytes] = {}
     cursor = 0
     for name, offset, size, digest in table:
         if name in sections:
             raise ArtifactError(f"section {name[:80]!r} is there twice")
+        if (offset, size, digest) in stored:
+            sections[name] = stored[offset, size, digest]
+            continue
         if offset != cursor:
             raise ArtifactError(
                 f"section {name[:80]!r} at offset {offset} overlaps or leaves a gap ({cursor} expected)"
@@ -172,7 +181,7 @@ def _sections(fields: Fields, body: memoryview) -> dict[str, bytes]:
         content = bytes(body[offset : offset + size])
         if hashlib.sha256(content).hexdigest() != digest:
             raise ArtifactError(f"damaged: section {name[:80]!r} does not match its checksum")
-        sections[name] = content
+        sections[name] = stored[offset, size, digest] = content
         cursor += size
     if cursor != len(body):
         raise ArtifactError(f"{len(body) - cursor} bytes after the last section belong to nothing")

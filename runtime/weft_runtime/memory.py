@@ -36,21 +36,30 @@ Placing = Callable[[list[bytes], int], tuple[list[int], int]]
 
 @dataclass(frozen=True)
 class RegionPlacement:
-    """Device addresses of one region's program, constants and input/output area, and of the shared
-    workspace."""
+    """Device addresses of one region's program, constants and input/output areas (one for each request that can be
+    at the device at once), and of the shared workspace."""
 
     program: int
     constants: int
     workspace: int
-    io: int
+    areas: tuple[int, ...]
+
+    @property
+    def io(self) -> int:
+        """The first input/output area."""
+        return self.areas[0]
 
     @property
     def registers(self) -> tuple[int, ...]:
-        """The base registers to launch the region with; those without a meaning are 0."""
+        """The base registers to launch the region with on its first area; those without a meaning are 0."""
+        return self.registers_of(0)
+
+    def registers_of(self, buffer: int) -> tuple[int, ...]:
+        """The same for another input/output area."""
         values = [0] * REGISTER_COUNT
         values[REGISTER_CONSTANTS] = self.constants
         values[REGISTER_WORKSPACE] = self.workspace
-        values[REGISTER_IO] = self.io
+        values[REGISTER_IO] = self.areas[buffer]
         return tuple(values)
 
 
@@ -82,18 +91,19 @@ class DeviceMemoryPlan:
         return sum(self.processor_bytes)
 
 
-def plan_memory(executable: Executable) -> DeviceMemoryPlan:
-    """Place programs, then constants, then the workspace, then input/output areas, then the pool, each aligned to
-    ALIGNMENT.
+def plan_memory(executable: Executable, buffers: int = 1) -> DeviceMemoryPlan:
+    """Place programs, then constants, then the workspace, then `buffers` input/output areas for each region, then the
+    pool, each aligned to ALIGNMENT.
 
     Raises ExecutableError if what one processor needs exceeds MAX_DEVICE_BYTES.
     """
     placements: dict[int, RegionPlacement] = {}
     sizes, pools = [], []
+    place = _place if executable.control is None else _place_once
     for index, processor in enumerate(executable.processors):
         own = [number for number, region in enumerate(executable.regions) if region.processor == index]
         regions = [executable.regions[number] for number in own]
-        placed, size = _plan(processor.name, regions, _place if executable.control is None else _place_once)
+        placed, size = _plan(processor.name, regions, buffers, place)
         placements.update(zip(own, placed, strict=True))
         pool = Pool(size, 0 if executable.control is None else _pool_bytes(processor.name, regions, size))
         pools.append(pool)
@@ -125,19 +135,19 @@ def _pool_bytes(name: str, regions: list[Region], used: int) -> int:
     return size
 
 
-def _plan(name: str, regions: list[Region], place: Placing) -> tuple[list[RegionPlacement], int]:
+def _plan(name: str, regions: list[Region], buffers: int, place: Placing) -> tuple[list[RegionPlacement], int]:
     if not regions:
         return [], 0
     workspace_bytes = max(region.workspace_bytes for region in regions)
     programs, cursor = place([region.instructions for region in regions], 0)
     constants, cursor = place([region.constants for region in regions], cursor)
     (workspace,), cursor = _place_sizes((workspace_bytes,), cursor)
-    areas, cursor = _place_sizes((region.io_bytes for region in regions), cursor)
+    areas, cursor = _place_sizes((region.io_bytes for region in regions for _ in range(buffers)), cursor)
     if cursor > MAX_DEVICE_BYTES:
         raise ExecutableError(f"{name} needs {cursor} bytes of device memory, more than {MAX_DEVICE_BYTES}")
     placements = [
-        RegionPlacement(program, constant, workspace, area)
-        for program, constant, area in zip(programs, constants, areas, strict=True)
+        RegionPlacement(program, constant, workspace, tuple(areas[index * buffers : (index + 1) * buffers]))
+        for index, (program, constant) in enumerate(zip(programs, constants, strict=True))
     ]
     return placements, max(cursor, ALIGNMENT)
 

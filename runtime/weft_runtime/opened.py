@@ -1,19 +1,15 @@
-"""What every placed executable has: devices, their memory plan, and counters."""
+"""Devices of an executable, their memory plan, and counters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from weft_runtime.devices import Device, DeviceFactory
-from weft_runtime.errors import SessionError
 from weft_runtime.executable import Executable
 from weft_runtime.memory import DeviceMemoryPlan, plan_memory
 from weft_sim.result import RunOptions
 
-__all__ = ["Costs", "OpenedDevices", "join_samples"]
+__all__ = ["Costs", "OpenedDevices"]
 
 
 @dataclass
@@ -49,15 +45,3 @@ class OpenedDevices:
         for device in self.devices:
             device.close()
         self.devices = []
-
-
-def join_samples(name: str, results: list[Any]) -> Any:
-    """One output of all samples along the leading axis. Raises SessionError where they do not fit together."""
-    if len(results) == 1:
-        return results[0]
-    if not all(isinstance(result, np.ndarray) for result in results):
-        raise SessionError(f"output {name!r} is no tensor: run the samples one by one")
-    try:
-        return np.concatenate(results) if results[0].ndim else np.stack(results)
-    except ValueError as error:
-        raise SessionError(f"output {name!r} has another shape for each sample: run them one by one") from error

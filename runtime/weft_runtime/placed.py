@@ -3,95 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from weft_runtime.devices import Device, DeviceFactory
+from weft_runtime.dispatch import Phase, Slot, Task, tasks_of
 from weft_runtime.errors import SessionError
-from weft_runtime.executable import Executable, Region, TensorBinding
+from weft_runtime.executable import Executable
 from weft_runtime.host import HostProgram
-from weft_runtime.inputs import samples_of, split_samples
-from weft_runtime.layout import Bytes, blank, pack_into, unpack
-from weft_runtime.memory import RegionPlacement
-from weft_runtime.opened import Costs, OpenedDevices, join_samples
+from weft_runtime.inputs import split_samples
+from weft_runtime.memory import DeviceMemoryPlan, plan_memory
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
-from weft_sim.result import RunOptions, RunResult
+from weft_runtime.request import FIRST, DeviceStep, HostStep, Request, Tensors
+from weft_sim.result import RunOptions
 
-__all__ = ["PlacedExecutable", "Tensors"]
+__all__ = ["PlacedExecutable", "Tensors", "join"]
 
-Array = npt.NDArray[Any]
-Tensors = dict[str, Array]
 Progress = Callable[[int, int], None]
 
 
-class _DeviceStep:
-    """A region placed on the device, with its transfers planned and their buffers ready."""
+class PlacedExecutable:
+    """An executable placed on devices of its own, `count` for each processor, each with `buffers` input/output areas.
+    Raises ExecutableError, HostError or DeviceUnavailableError."""
 
-    def __init__(self, device: Device, region: Region, placement: RegionPlacement) -> None:
-        self.region = region
-        self._device = device
-        self._placement = placement
-        self._buffers: dict[int, Bytes] = {binding.offset: blank(binding.layout) for binding in region.inputs}
-        self.result: RunResult | None = None
-        device.write(placement.program, region.instructions)
-        device.write(placement.constants, region.constants)
-
-    def run(self, tensors: Tensors, costs: Costs) -> None:
-        for binding in self.region.inputs:
-            self._send(binding, tensors[binding.name], costs)
-        size = len(self.region.instructions)
-        self.result = self._device.launch(self._placement.program, size, self._placement.registers)
-        self.result.raise_on_fault(self.region.name, self.region.sources)
-        costs.cycles += self.result.cycles
-        for binding in self.region.outputs:
-            tensors[binding.name] = self._receive(binding, costs)
-
-    def _send(self, binding: TensorBinding, array: Array, costs: Costs) -> None:
-        if not isinstance(array, np.ndarray):
-            raise SessionError(f"region {self.region.name!r} takes {binding.name!r}, which is no tensor in this run")
-        if array.dtype.name != binding.dtype or array.size != binding.layout.elements:
-            raise SessionError(
-                f"region {self.region.name!r} takes {binding.name!r} as {binding.dtype} "
-                f"{list(binding.shape)}, but it is {array.dtype.name} {list(array.shape)} in this run"
-            )
-        buffer = self._buffers[binding.offset]
-        pack_into(buffer, array, binding.layout)
-        self._device.write(self._placement.io + binding.offset, buffer)
-        costs.count(buffer.size)
-
-    def _receive(self, binding: TensorBinding, costs: Costs) -> Array:
-        packed = self._device.read(self._placement.io + binding.offset, binding.layout.nbytes)
-        costs.count(packed.size)
-        return unpack(packed, binding.layout, binding.shape, binding.dtype)
-
-
-class _HostStep:
-    """A host graph, loaded, with the time it took in the current run."""
-
-    def __init__(self, program: HostProgram) -> None:
-        self.program = program
-        self.seconds = 0.0
-
-    def run(self, tensors: Tensors, costs: Costs) -> None:
-        start = time.perf_counter()
-        tensors.update(self.program.run(tensors))
-        self.seconds += time.perf_counter() - start
-
-
-class PlacedExecutable(OpenedDevices):
-    """An executable placed on devices of its own, one for each processor. Raises ExecutableError, HostError or
-    DeviceUnavailableError."""
-
-    def __init__(self, executable: Executable, factory: DeviceFactory, options: RunOptions) -> None:
-        self._steps: list[_DeviceStep | _HostStep] = []
+    def __init__(
+        self, executable: Executable, factory: DeviceFactory, options: RunOptions, count: int = 1, buffers: int = 1
+    ) -> None:
+        self.executable = executable
+        self.tasks = tasks_of(executable)
+        self.memory: DeviceMemoryPlan = plan_memory(executable, buffers)
+        self.devices: list[Device] = []
+        self._steps: list[DeviceStep | HostStep] = []
         programs = [HostProgram(graph) for graph in executable.host_graphs]
-        super().__init__(executable, factory, options)
         try:
-            self._steps = self._prepare(programs)
+            for processor, size in zip(executable.processors, self.memory.processor_bytes, strict=True):
+                for _ in range(count):
+                    self.devices.append(factory(processor, size, options))
+            self._steps = self._prepare(programs, count)
         except BaseException:
             self.close()
             raise
@@ -100,68 +51,84 @@ class PlacedExecutable(OpenedDevices):
     def run(self, arrays: Tensors, progress: Progress) -> tuple[Tensors, Profile]:
         """Outputs by name and what they cost, from inputs that `check_inputs` accepted; sample after sample."""
         start = time.perf_counter()
-        executable = self.executable
-        samples = samples_of(arrays, executable.bound_inputs, executable.batch)
-        costs = Costs()
-        for step in self._steps:
-            if isinstance(step, _HostStep):
-                step.seconds = 0.0
-        results = []
-        for part in split_samples(arrays, executable.bound_inputs, executable.batch):
-            results.append(self._run_sample(part, costs))
-            progress(len(results), samples)
-        outputs = {
-            name.name: join_samples(name.name, [result[name.name] for result in results]) for name in executable.outputs
+        parts = self.split(arrays)
+        requests, results = [], []
+        for part in parts:
+            request = Request(dict(part))
+            for task in self.tasks:
+                self.perform(task, request, FIRST)
+            results.append(self.outputs(part, request))
+            request.tensors.clear()
+            requests.append(request)
+            progress(len(results), len(parts))
+        return join(self.executable, results), self.measure(requests, time.perf_counter() - start)
+
+    def split(self, arrays: Tensors) -> list[Tensors]:
+        """The inputs of each sample."""
+        return list(split_samples(arrays, self.executable.bound_inputs, self.executable.batch))
+
+    def perform(self, task: Task, request: Request, slot: Slot) -> None:
+        """One task of a request. Different requests may be performed on at the same time, in different slots."""
+        self._steps[task.step].perform(task.phase, request, slot)
+        if task.phase in (Phase.HOST, Phase.UNPACK):  # the step's last one
+            for name in self._expired[task.step]:
+                del request.tensors[name]
+
+    def outputs(self, inputs: Tensors, request: Request) -> Tensors:
+        """What a finished request answers. An output that is an input unchanged must not alias the caller's array."""
+        tensors = request.tensors
+        return {
+            each.name: copy(tensors[each.name]) if each.name in inputs else tensors[each.name]
+            for each in self.executable.outputs
         }
-        return outputs, self._measure(costs, samples, time.perf_counter() - start)
 
     def close(self) -> None:
         """Releases the devices."""
-        super().close()
+        for device in self.devices:
+            device.close()
+        self.devices = []
         self._steps = []
 
-    def _prepare(self, programs: list[HostProgram]) -> list[_DeviceStep | _HostStep]:
-        return [
-            self._place(step.index) if step.kind == "device" else _HostStep(programs[step.index])
-            for step in self.executable.steps
+    def measure(self, requests: Sequence[Request], wall_seconds: float) -> Profile:
+        """What these finished requests have cost; figures are per request, regions those of the last one."""
+        executable, samples = self.executable, max(1, len(requests))
+        results = requests[-1].results if requests else {}
+        seconds = [
+            (graph.name, sum(each.host_seconds.get(index, 0.0) for each in requests) / samples)
+            for index, graph in enumerate(executable.host_graphs)
         ]
-
-    def _place(self, index: int) -> _DeviceStep:
-        region = self.executable.regions[index]
-        return _DeviceStep(self.devices[region.processor], region, self.memory.regions[index])
-
-    def _run_sample(self, inputs: Tensors, costs: Costs) -> Tensors:
-        tensors = dict(inputs)
-        for step, expired in zip(self._steps, self._expired, strict=True):
-            step.run(tensors, costs)
-            for name in expired:
-                del tensors[name]
-        # An output that is an input unchanged must not alias the caller's array.
-        return {
-            signature.name: copy(tensors[signature.name]) if signature.name in inputs else tensors[signature.name]
-            for signature in self.executable.outputs
-        }
-
-    def _measure(self, costs: Costs, samples: int, wall_seconds: float) -> Profile:
-        hosts = [step for step in self._steps if isinstance(step, _HostStep)]
-        regions = [step for step in self._steps if isinstance(step, _DeviceStep)]
         return Profile(
             device=",".join(dict.fromkeys(device.name for device in self.devices)),
-            processors=self.executable.processors,
+            processors=executable.processors,
             samples=samples,
-            cycles=round(costs.cycles / samples),
-            macs=self.executable.macs,
-            host_seconds=sum(step.seconds for step in hosts) / samples,
+            cycles=round(sum(each.cycles for each in requests) / samples),
+            macs=executable.macs,
+            host_seconds=sum(each for _, each in seconds),
             wall_seconds=wall_seconds / samples,
-            transfers=costs.transfers // samples,
-            transfer_bytes=costs.transfer_bytes // samples,
+            transfers=sum(each.transfers for each in requests) // samples,
+            transfer_bytes=sum(each.transfer_bytes for each in requests) // samples,
             regions=tuple(
-                RegionProfile(step.region, self.executable.processors[step.region.processor], step.result)
-                for step in regions
-                if step.result is not None
+                RegionProfile(
+                    executable.regions[step.index], executable.processors[region.processor], results[step.index]
+                )
+                for step in executable.steps
+                if step.kind == "device" and step.index in results
+                for region in (executable.regions[step.index],)
             ),
-            host=tuple(HostProfile(step.program.graph.name, step.seconds / samples) for step in hosts),
+            host=tuple(HostProfile(*seconds[step.index]) for step in executable.steps if step.kind == "host"),
         )
+
+    def _prepare(self, programs: list[HostProgram], count: int) -> list[DeviceStep | HostStep]:
+        executable = self.executable
+        steps: list[DeviceStep | HostStep] = []
+        for step in executable.steps:
+            if step.kind == "host":
+                steps.append(HostStep(programs[step.index], step.index))
+                continue
+            region = executable.regions[step.index]
+            own = self.devices[region.processor * count : (region.processor + 1) * count]
+            steps.append(DeviceStep(own, region, step.index, self.memory.regions[step.index]))
+        return steps
 
 
 def _expiry(executable: Executable) -> list[list[str]]:
@@ -181,3 +148,19 @@ def _expiry(executable: Executable) -> list[list[str]]:
         if name not in kept:
             expired[position].append(name)
     return expired
+
+
+def join(executable: Executable, results: Sequence[Tensors]) -> Tensors:
+    """The outputs of all samples, along their leading axes. Raises SessionError for those that cannot be joined."""
+    return {each.name: _join(each.name, [result[each.name] for result in results]) for each in executable.outputs}
+
+
+def _join(name: str, results: list[Any]) -> Any:
+    if len(results) == 1:
+        return results[0]
+    if not all(isinstance(result, np.ndarray) for result in results):
+        raise SessionError(f"output {name!r} is no tensor: run the samples one by one")
+    try:
+        return np.concatenate(results) if results[0].ndim else np.stack(results)
+    except ValueError as error:
+        raise SessionError(f"output {name!r} has another shape for each sample: run them one by one") from error

@@ -17,7 +17,8 @@ from weft_runtime.inputs import samples_of, split_samples
 from weft_runtime.interpreter import Decision, Interpreter
 from weft_runtime.layout import pack, unpack
 from weft_runtime.memory import Pool
-from weft_runtime.opened import Costs, OpenedDevices, join_samples
+from weft_runtime.opened import Costs, OpenedDevices
+from weft_runtime.placed import join
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
 from weft_runtime.steps import TensorSignature
 from weft_runtime.values import DeviceCopy, Value, find_room, rounded
@@ -69,9 +70,7 @@ class PlacedControl(OpenedDevices):
             results.append(outputs)
             paths.append(path)
             progress(len(results), samples)
-        names = [each.name for each in executable.outputs]
-        joined = {name: join_samples(name, [one[name] for one in results]) for name in names}
-        return joined, self._measure(samples, time.perf_counter() - start, tuple(paths))
+        return join(executable, results), self._measure(samples, time.perf_counter() - start, tuple(paths))
 
     def _run_sample(self, inputs: Tensors) -> tuple[Tensors, tuple[Decision, ...]]:
         values, path = self._interpreter.run({name: Value(array, True) for name, array in inputs.items()})

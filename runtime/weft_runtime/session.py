@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -12,18 +15,22 @@ import numpy.typing as npt
 from weft_runtime import artifact
 from weft_runtime.backend import device_backend
 from weft_runtime.devices import Device, DeviceFactory
+from weft_runtime.dispatch import BUFFERS
 from weft_runtime.errors import DeviceUnavailableError, SessionError
 from weft_runtime.executable import Executable, Processor
 from weft_runtime.inputs import check_inputs
 from weft_runtime.memory import DeviceMemoryPlan
+from weft_runtime.pipeline import Answer, Pipeline, PipelineClosedError
 from weft_runtime.placed import PlacedExecutable
 from weft_runtime.placed_control import PlacedControl
 from weft_runtime.profile import Profile
+from weft_runtime.sharing import SharedDevices
 from weft_runtime.validate import validate
 from weft_runtime.variants import ExecutableSource, Variants
+from weft_sim.errors import WeftError
 from weft_sim.result import RunOptions
 
-__all__ = ["Session", "SupportsExecutable"]
+__all__ = ["Session", "SupportsExecutable", "shared_devices"]
 
 PLACED = 8
 """How many variants are held on devices at a time; beyond, the one unused for longest leaves."""
@@ -47,8 +54,14 @@ class Session:
     different extents (an ExecutableSource). `device` is a kind of device by name, or what opens devices, for every
     processor; processors whose backend has no device of that name run on their default one (at least one must have
     it). Opening loads the CPU parts of the first variant, plans device memory and writes programs and constants once;
-    further variants follow when inputs first ask for them. Raises ArtifactError, ExecutableError, HostError or
-    DeviceUnavailableError. A session belongs to one thread at a time.
+    further variants follow when inputs first ask for them.
+
+    `run` does one thing after the other. `submit` lets requests overlap: host, bus and `devices` devices of each
+    processor work at the same time, with at most `queue` samples inside. Sessions that are given the same
+    `shared_devices` as `device` take turns on them. All methods may be called from several threads.
+
+    Raises ArtifactError, ExecutableError, HostError or DeviceUnavailableError, and SessionError for `devices` or
+    `queue` below 1.
     """
 
     def __init__(
@@ -56,14 +69,22 @@ class Session:
         source: str | os.PathLike[str] | Executable | SupportsExecutable | ExecutableSource,
         device: str | DeviceFactory = "sim",
         options: RunOptions = RunOptions(),
+        devices: int = 1,
+        queue: int = 16,
     ) -> None:
+        if devices < 1 or queue < 1:
+            raise SessionError(f"a session needs at least 1 device and a queue of 1, not {devices} and {queue}")
         self._source = _resolve(source)
-        self._device = device
+        self._device: str | DeviceFactory = device
         self._options = options
+        self._devices_each, self._queue = devices, queue
         self._profile: Profile | None = None
         self._placed: dict[tuple[tuple[str, int], ...], Placed] = {}
+        self._pipelines: dict[tuple[tuple[str, int], ...], Pipeline] = {}
         self._current: Placed | None = None
-        self._closed = False
+        self._lock = threading.RLock()
+        self._running = self._closed = False
+        weakref.finalize(self, _abandon, self._pipelines)  # for sessions that nobody closes
         if self._source.variants:
             self._place(self._source.variants[0])
 
@@ -86,28 +107,65 @@ class Session:
 
         Where each input's leading axis is k times the model's batch, its k samples run in turn and the
         results are concatenated along the leading axis (outputs without axes are stacked); `progress(done,
-        k)` is called after each. Raises InputError naming the input at fault, DeviceFault naming region,
-        instruction and ONNX node, HostError, or SessionError when closed.
+        k)` is called after each. After a `submit` the request joins the others and waits for its answer. Raises
+        InputError naming the input at fault, DeviceFault naming region, instruction and ONNX node, HostError, or
+        SessionError when closed.
         """
-        self._check_open()
-        arrays = check_inputs(inputs, self._source.inputs)
-        placed = self._place(self._source.choose(arrays))
-        outputs, self._profile = placed.run(arrays, progress)
+        with self._lock:
+            self._check_open()
+            arrays = check_inputs(inputs, self._source.inputs)
+            executable = self._source.choose(arrays)
+            if not self._pipelines or executable.control is not None:
+                return self._run_alone(executable, arrays, progress)
+        try:
+            outputs = self._submit(executable, arrays).result()
+        except CancelledError as error:
+            raise SessionError("the run was cancelled before it began") from error
+        progress(1, 1)
         return outputs
+
+    def submit(self, inputs: Mapping[str, npt.ArrayLike]) -> Answer:
+        """The future of what `run` would answer; requests overlap, and each has its own answer or error.
+
+        Waits while the queue is full. `future.cancel()` works until the request begins. The first call places the
+        model anew, with buffers for several requests. A model whose path depends on its input runs at once instead, one
+        request after the other. Raises InputError, SessionError when closed, and what placing
+        the model raises.
+        """
+        with self._lock:
+            self._check_open()
+            if self._running:
+                raise SessionError("submit was called from the progress callback of run: wait until run has ended")
+            arrays = check_inputs(inputs, self._source.inputs)
+            executable = self._source.choose(arrays)
+            if executable.control is not None:
+                return self._answered(executable, arrays)
+        return self._submit(executable, arrays)
+
+    def cancel(self) -> int:
+        """Cancels submissions that have not begun, and says how many those were."""
+        with self._lock:
+            return sum(pipeline.cancel() for pipeline in self._pipelines.values())
 
     @property
     def profile(self) -> Profile:
-        """What the last run cost. Raises SessionError before the first."""
+        """What the last run cost, or the submission that ended last. Raises SessionError before the first."""
         if self._profile is None:
             raise SessionError("nothing has run in this session yet: call run first")
         return self._profile
 
     def close(self) -> None:
-        """Release the devices. Closing twice is allowed; the last profile stays readable."""
-        for placed in self._placed.values():
-            placed.close()
-        self._placed.clear()
-        self._closed = True
+        """Finish what was submitted and release the devices. Closing twice is allowed; the last profile stays
+        readable. To end sooner, call `cancel` first."""
+        with self._lock:
+            self._closed = True
+            pipelines, placed = list(self._pipelines.values()), list(self._placed.values())
+            self._pipelines.clear()
+            self._placed.clear()
+        for pipeline in pipelines:
+            pipeline.close()
+        for each in placed:
+            each.close()
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -116,6 +174,9 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Closes; after an exception, what has not begun is cancelled."""
+        if error is not None:
+            self.cancel()
         self.close()
 
     @property
@@ -131,18 +192,95 @@ class Session:
             raise SessionError("nothing is compiled in this session yet: call run first")
         return self._current
 
+    def _run_alone(
+        self, executable: Executable, arrays: dict[str, Any], progress: Callable[[int, int], None]
+    ) -> dict[str, Any]:
+        self._running = True
+        try:
+            outputs, self._profile = self._place(executable).run(arrays, progress)
+        finally:
+            self._running = False
+        return outputs
+
+    def _answered(self, executable: Executable, arrays: dict[str, Any]) -> Answer:
+        """The answer of a run, already there."""
+        answer: Answer = Future()
+        try:
+            answer.set_result(self._run_alone(executable, arrays, lambda done, total: None))
+        except WeftError as error:
+            answer.set_exception(error)
+        return answer
+
+    def _submit(self, executable: Executable, arrays: dict[str, Any]) -> Answer:
+        while True:
+            pipeline, unused = self._pipeline(executable)
+            for each in unused:
+                each.close()
+            try:
+                return pipeline.submit(arrays)
+            except PipelineClosedError:  # either the session is closed, or too many other variants came between
+                self._check_open()
+
+    def _pipeline(self, executable: Executable) -> tuple[Pipeline, list[Pipeline]]:
+        """The variant's pipeline, and those that had to leave for it. The dictionary is kept in order of use."""
+        with self._lock:
+            self._check_open()
+            for placed in self._placed.values():  # for one request at a time: not needed any more
+                placed.close()
+            self._placed.clear()
+            unused = []
+            pipeline = self._pipelines.pop(executable.extents, None)
+            if pipeline is None:
+                while len(self._pipelines) >= PLACED:
+                    unused.append(self._pipelines.pop(next(iter(self._pipelines))))
+                if not isinstance(self._device, SharedDevices):  # variants take turns on the same devices
+                    self._device = SharedDevices(self._factory(executable), self._devices_each)
+                opened = PlacedExecutable(executable, self._device, self._options, self._devices_each, BUFFERS)
+                pipeline = Pipeline(opened, self._devices_each, self._queue, _recorder(self))
+            self._pipelines[executable.extents] = pipeline
+            self._current = pipeline.placed
+            return pipeline, unused
+
+    def _factory(self, executable: Executable) -> DeviceFactory:
+        device = self._device
+        return _factory(device, executable.processors) if isinstance(device, str) else device
+
     def _place(self, executable: Executable) -> Placed:
         """The variant on its device; the dictionary is kept in order of use."""
         placed = self._placed.pop(executable.extents, None)
         if placed is None:
             while len(self._placed) >= PLACED:
                 self._placed.pop(next(iter(self._placed))).close()
-            device = self._device
-            factory = _factory(device, executable.processors) if isinstance(device, str) else device
             kind = PlacedExecutable if executable.control is None else PlacedControl
-            placed = kind(executable, factory, self._options)
+            placed = kind(executable, self._factory(executable), self._options)
         self._placed[executable.extents] = self._current = placed
         return placed
+
+
+def _recorder(session: Session) -> Callable[[Profile], None]:
+    """Keeps the last profile, but not the session alive."""
+    reference = weakref.ref(session)
+
+    def record(profile: Profile) -> None:
+        found = reference()
+        if found is not None:
+            found._profile = profile
+
+    return record
+
+
+def _abandon(pipelines: dict[tuple[tuple[str, int], ...], Pipeline]) -> None:
+    for pipeline in pipelines.values():
+        pipeline.abandon()
+
+
+def shared_devices(device: str = "sim", count: int = 1) -> SharedDevices:
+    """`count` devices of a kind by name, for several sessions: pass the result to each as `device`."""
+
+    def open_device(processor: Processor, dram_bytes: int, options: RunOptions) -> Device:
+        return _factory(device, [processor])(processor, dram_bytes, options)
+
+    return SharedDevices(open_device, count)
 
 
 def _factory(device: str, processors: Sequence[Processor]) -> DeviceFactory:

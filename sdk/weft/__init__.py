@@ -10,11 +10,12 @@ with weft.Session(program, device="sim") as session:
 from __future__ import annotations
 
 from weft.api import verify
+from weft.api.tuning import TuneOptions, tune
 from weft.frontend import Model, load
 from weft.on_demand import DynamicProgram
 from weft.program import Program, compile
 from weft.quantize import NodeOptions, QuantizeOptions, quantize
-from weft_runtime import Session
+from weft_runtime import Session, shared_devices
 from weft_sim.machine import MachineConfig, machine
 
 __version__ = "0.1.0"
@@ -27,10 +28,13 @@ __all__ = [
     "Program",
     "QuantizeOptions",
     "Session",
+    "TuneOptions",
     "__version__",
     "compile",
     "load",
     "machine",
     "quantize",
+    "shared_devices",
+    "tune",
     "verify",
 ]

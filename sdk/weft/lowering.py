@@ -47,8 +47,9 @@ def lower(normalized: Model, original: Model, request: Request, progress: Progre
     """The executable of a normalized model, with that model's own inputs and outputs; `original` is the user's model,
     whose nodes may be pinned. Raises CompileError."""
     accelerators = request.accelerators
+    progress("integerize", 0.1)
     graph = Graph(integerize(normalized).proto)
-    progress("partition", 0.2)
+    progress("recognize", 0.15)
     names = dict.fromkeys(each.processor.backend for each in accelerators)
     recognition = recognize(graph, [backend(name).patterns for name in names])
     names_of_targets = [each.processor.name for each in accelerators]
@@ -56,6 +57,7 @@ def lower(normalized: Model, original: Model, request: Request, progress: Progre
         graph, recognition, original.proto.graph, request.pins, request.annotate, names_of_targets
     )  # fmt: skip
     costs = CostModel(graph, request.profile, accelerators)
+    progress("partition", 0.2)
     partition = choose(graph, recognition, costs, wishes)
     groups = partition.chosen.groups
     progress("emit", 0.3)
@@ -63,6 +65,7 @@ def lower(normalized: Model, original: Model, request: Request, progress: Progre
     for index, each in enumerate(groups):
         parts.append(_emit(graph, each, index, accelerators))
         progress("emit", 0.3 + 0.7 * (index + 1) / len(groups))
+    progress("package", 1.0)
     return _package(normalized, partition, parts, costs, request.calibration)
 
 

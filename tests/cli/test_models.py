@@ -140,3 +140,30 @@ def test_a_default_session_that_dies_is_reported_and_does_no_harm(
     report = verify(model, sample, device="golden")
     assert report.exact and report.ort_default_mismatches is None
     assert "signal 6" in report.ort_default_failure
+
+
+OFFLOADED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "run": lambda data: data["transfers"] > 0,
+    "compile": lambda data: data["offloaded_macs"] == MACS,
+    "explain": lambda data: any(each["device"] != "host" for each in data["nodes"]),
+}
+
+
+@pytest.mark.parametrize("verb", ["run", "verify", "explain", "compile"])
+def test_a_pin_counts_in_every_verb_that_compiles(weft: Callable, qdq_path: Path, tmp_path: Path, verb: str) -> None:
+    more = {"compile": ("-o", tmp_path / "pinned.weft"), "explain": ()}.get(verb, ("--device", "golden"))
+    for pin, offloaded in (("conv=cpu", False), ("conv=accelerator", True)):
+        answer = weft(verb, qdq_path, *more, "--pin", pin, "--host", "x86-server", "--json")
+        assert answer.status == 0
+        assert OFFLOADED[verb](answer.data) is offloaded if verb in OFFLOADED else answer.data["mismatches"] == 0
+    unknown = weft(verb, qdq_path, *more, "--pin", "cnv=cpu")
+    assert unknown.status == 1 and "cnv" in unknown.err and unknown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [("--pin", "conv=cpu"), ("--host", "x86-server")])
+def test_an_artifact_takes_no_pins(weft: Callable, qdq_path: Path, tmp_path: Path, option: tuple[str, str]) -> None:
+    weft("compile", qdq_path, "-o", tmp_path / "model.weft")
+    for verb in ("run", "explain"):
+        answer = weft(verb, tmp_path / "model.weft", *option)
+        assert answer.status == 1 and "compiled already" in answer.err and answer.err.count("\n") == 1
+    assert weft("cosim", "--fuzz", "1", *option).status == 2

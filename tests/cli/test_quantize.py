@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+
+from weft.bench.photographs import crops, read_bitmap
+from weft.errors import WeftError
 
 
 @pytest.fixture
@@ -99,9 +103,28 @@ def test_accuracy_goals(weft: Callable, shared_models: Path, shared_inputs: Path
     assert {"mnist_cntk", "hand_keypoint_mlp", "mlperf_resnet8"} <= rows.keys()
     assert answer.data["within_goal"] and answer.data["never_below_onnx_runtime"]
     assert rows["mlperf_resnet8"]["weft"] == 100 and rows["mnist_cntk"]["samples"] == 900
+    photographs = rows.pop("mobilenet_v1_0.25")  # labelled by the float model
+    assert photographs["float"] == 100 and photographs["weft"] >= 80 > photographs["onnx_runtime"]
+    assert photographs["weft_snr"] > 12 > photographs["onnx_runtime_snr"]
     for row in rows.values():
         assert row["float"] - row["weft"] <= 0.5 and row["weft"] >= row["onnx_runtime"] > 90
         assert row["weft_snr"] > row["onnx_runtime_snr"] > 10
+
+
+def test_photographs(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3)  # RGB, top down
+    rows = b"".join(row[:, ::-1].tobytes() + b"\0" for row in pixels[::-1])  # a row of 15 bytes is padded to 16
+    header = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 54 + len(rows), 0, 54, 40, 5, 3, 1, 24, 0, 0, 0, 0, 0, 0)
+    file = tmp_path / "small.bmp"
+    file.write_bytes(header + rows)
+    np.testing.assert_array_equal(read_bitmap(file), pixels)
+    middle, corner = crops(pixels, 3, 2)
+    np.testing.assert_array_equal(middle, pixels[:, 1:4])
+    np.testing.assert_array_equal(corner, pixels[:1, :1].repeat(3, axis=0).repeat(3, axis=1))
+    for damaged in (header + rows[:-1], b"BM", b"XX" + header[2:] + rows):
+        file.write_bytes(damaged)
+        with pytest.raises(WeftError, match="not a bitmap"):
+            read_bitmap(file)
 
 
 def test_accuracy_without_data(weft: Callable, tmp_path: Path) -> None:

@@ -75,6 +75,11 @@ class Qdq:
         zero_point = DTYPES[dtype][0](zero)
         return self.node("DequantizeLinear", [name, self.constant(np.float32(scale)), self.constant(zero_point)])
 
+    def stored(self, value: str, scale: float, zero: int) -> str:
+        """A float value rounded to uint8, restored."""
+        names = [self.constant(np.float32(scale)), self.constant(np.uint8(zero))]
+        return self.dequantize(self.node("QuantizeLinear", [value, *names]), scale, zero, "uint8")
+
     def output(self, name: str, scale: float, zero: int, dtype: str) -> str:
         zero_point = DTYPES[dtype][0](zero)
         out = self.node("QuantizeLinear", [name, self.constant(np.float32(scale)), self.constant(zero_point)])

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import weft
 from weft.api import verify
 from weft.compiler import compile as compile_model
-from weft.frontend import Model, integerize, normalize, reference_session
+from weft.frontend import Model, default_session, integerize, normalize, reference_session
 from weft_runtime.executable import Executable
 from weft_runtime.session import Session
 
@@ -70,11 +70,14 @@ class Encoder:
         size = self.size
         query, key, value = (self.heads(x, axes) for axes in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]))
         root = self.constant(np.float32(size.depth**0.5))
-        scores = self.node("Div", [self.node("MatMul", [query, key]), root])
+        scores = self.masked(self.node("Div", [self.node("MatMul", [query, key]), root]))
         mixed = self.node("MatMul", [self.node("Softmax", [scores], axis=-1), value])
         shape = self.constant(np.array([size.batch, size.positions, size.channels], np.int64))
         joined = self.node("Reshape", [self.node("Transpose", [mixed], perm=[0, 2, 1, 3]), shape])
         return self.linear(joined, size.channels, size.channels)
+
+    def masked(self, scores: str) -> str:
+        return scores
 
     def gelu(self, x: str) -> str:
         curve = self.node("Erf", [self.node("Div", [x, self.constant(np.float32(2**0.5))])])
@@ -113,6 +116,31 @@ class OldEncoder(Encoder):
         return model
 
 
+class CausalEncoder(Encoder):
+    """No position sees a later one: a constant is added to the scores."""
+
+    lowest = -np.inf
+
+    def masked(self, scores: str) -> str:
+        later = np.triu(np.full((self.size.positions,) * 2, self.lowest, np.float32), 1)
+        return self.node("Add", [scores, self.constant(later[None, None])])
+
+
+class PaddedEncoder(Encoder):
+    """Samples of different lengths, as BERT is exported: (1 - mask) * -10000, broadcast over heads and rows."""
+
+    def masked(self, scores: str) -> str:
+        wide = self.node("Unsqueeze", ["mask", self.constant(np.asarray([1, 2]))])
+        absent = self.node("Sub", [self.constant(np.float32(1)), wide])
+        return self.node("Add", [scores, self.node("Mul", [absent, self.constant(np.float32(-10000))])])
+
+    def model(self) -> onnx.ModelProto:
+        proto = super().model()
+        shape = [self.size.batch, self.size.positions]
+        proto.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, shape))
+        return proto
+
+
 def run(size: Size, target: str, device: str) -> tuple[Executable, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """The executable, its answer, and the answer of the integer graph in ONNX Runtime without optimizations."""
     random = np.random.default_rng(7)
@@ -145,6 +173,37 @@ def test_encoder_layer_is_one_region(size: Size, target: str, device: str) -> No
     assert computing <= {"QuantizeLinear", "DequantizeLinear", "LayerNormalization"}
     assert len(executable.inexact) == 2  # the softmax and the first normalization, each within one step
     assert np.mean(answer != wanted) < 0.01
+
+
+def snr(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    return float(10 * np.log10(np.sum(expected**2) / np.sum((expected - found) ** 2)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "lowest"),
+    [(CausalEncoder, -np.inf), (CausalEncoder, -1e9), (CausalEncoder, -10000.0), (PaddedEncoder, -10000.0)],
+)
+def test_masked_attention_is_one_region_and_keeps_its_accuracy(kind: type[Encoder], lowest: float) -> None:
+    size = Size(1, 24, 3, 16, 64)
+    encoder = kind(size, 3)
+    if isinstance(encoder, CausalEncoder):
+        encoder.lowest = lowest
+    source = Model(encoder.model())
+    random = np.random.default_rng(7)
+    samples = {"x": random.normal(0, 1, (6, size.positions, size.channels)).astype(np.float32)}
+    if kind is PaddedEncoder:
+        samples["mask"] = (np.arange(24) < np.array([24, 20, 24, 9, 16, 13])[:, None]).astype(np.float32)
+    quantized = weft.quantize(source, calibration={name: each[:4] for name, each in samples.items()})
+    feeds = {name: each[5:] for name, each in samples.items()}
+    expected, plain = (default_session(source).run(None, feeds)[0], default_session(Model(Encoder(size, 3).model())))
+    assert snr(expected, plain.run(None, {"x": feeds["x"]})[0]) < 15  # the mask matters
+    answer = verify(quantized, feeds, host="cortex-a53")
+    assert answer.unexplained == 0
+    executable = compile_model(quantized)
+    assert len(executable.regions) == 1 and executable.offloaded_macs == executable.macs > 0
+    with Session(executable, device="sim") as session:
+        (found,) = session.run(feeds).values()
+    assert snr(expected, found) > 25
 
 
 def test_base_size_layer_keeps_the_array_busy() -> None:

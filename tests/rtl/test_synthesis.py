@@ -52,9 +52,13 @@ def test_modules_add_up_to_the_total() -> None:
     )
     assert set(numbers["modules"]) == {"top", "pair", "leaf"}
     assert numbers["total"]["luts"] == 8 and numbers["total"]["memory_bits"] == 1536
-    result.compare(FPGA, numbers["total"], Statistics({"top": FLAT}, {}), "top")
-    with pytest.raises(yosys.SynthesisError, match="luts"):
-        result.compare(FPGA, numbers["total"], Statistics({"top": {**FLAT, "LUT2": 6}}, {}), "top")
+    with_leaves = {"LUT6": 1, "LUT2": 7, "leaf$top.x": 3, "DSP48E2": 1}
+    for flat in (FLAT, with_leaves):
+        result.compare(FPGA, numbers["total"], Statistics({"top": flat}, {}), BITS, "top")
+        with pytest.raises(yosys.SynthesisError, match="luts"):
+            result.compare(FPGA, numbers["total"], Statistics({"top": {**flat, "LUT2": 6}}, {}), BITS, "top")
+    with pytest.raises(yosys.SynthesisError, match="flip_flops"):
+        result.compare(FPGA, numbers["total"], Statistics({"top": {**with_leaves, "leaf$top.x": 2}}, {}), BITS, "top")
 
 
 def test_no_kind_of_cell_is_left_out() -> None:

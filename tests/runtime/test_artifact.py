@@ -341,6 +341,22 @@ def test_variants_come_back_in_order(variants: bytes, tmp_path: Path) -> None:
     assert artifact.load(path) == found[0] == replace(adder(), extents=(("N", 1),))
 
 
+def test_equal_sections_are_stored_once(data: bytes, variants: bytes) -> None:
+    def body(file: bytes) -> int:
+        return len(file) - HEADER.size - int(HEADER.unpack_from(file)[3])
+
+    assert body(variants) == body(data)
+
+
+@pytest.mark.parametrize("key", ["offset", "size", "sha256"])
+def test_sections_that_share_only_a_part_are_refused(variants: bytes, tmp_path: Path, key: str) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        shared = manifest["sections"][-1]
+        shared[key] = "0" * 64 if key == "sha256" else shared[key] - 1
+
+    refused(reseal(variants, edit), tmp_path / "bad.weft", "overlaps or leaves a gap")
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from sample_program import TimedDevice, adder
 
-from weft.report import ReportError, render_html, render_timeline, trace_events, write_html, write_trace
+from weft.deployment import Arrivals, Setting, figures_of, play
+from weft.report import DeploymentView, ReportError, render_html, render_timeline, trace_events, write_html, write_trace
 from weft.report.slices import timeline_of
 from weft.report.timeline import activity
 from weft_runtime import devices
+from weft_runtime.dispatch import tasks_of
 from weft_runtime.executable import NodeReport
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
 from weft_runtime.session import Session
@@ -167,3 +170,36 @@ def test_names_from_a_model_cannot_leave_the_script() -> None:
     page = Scripts(text)
     assert len(page.scripts) == 1 and "alert" in page.scripts[0]
     assert "<!--" not in text
+
+
+def test_requests_of_a_deployment_are_flows(profile: Profile, tmp_path: Path) -> None:
+    executable = adder()
+    tasks = tasks_of(executable)
+    played = play(Setting(tasks, ((4000, 1000, 9000, 1000, 2000, 3000),)), Arrivals("closed", clients=2), 5)
+    view = DeploymentView(played, figures_of(played, ["weft-16"]), executable, "a test")
+    write_trace(profile, tmp_path / "trace.json", view)
+    document = json.loads((tmp_path / "trace.json").read_text())
+    assert document["otherData"]["deployment"]["completed"] == 5
+    events = [event for event in document["traceEvents"] if event["pid"] == 3]
+    lanes = {event["args"]["name"]: event["tid"] for event in events if event["name"] == "thread_name"}
+    assert set(lanes) == {"host", "bus", "weft-16"}
+    slices = [event for event in events if event["ph"] == "X"]
+    assert len(slices) == 5 * len(tasks) and {event["tid"] for event in slices} == set(lanes.values())
+    for lane in lanes.values():
+        own = sorted((event["ts"], event["ts"] + event["dur"]) for event in slices if event["tid"] == lane)
+        assert all(before[1] <= after[0] + 1e-9 for before, after in pairwise(own))
+    for request in range(5):
+        flow = [event for event in events if event["ph"] in "stf" and event["id"] == request]
+        assert [event["ph"] for event in flow] == ["s", "t", "t", "t", "t", "f"]
+        for event in flow:  # each binds to the slice in which it lies
+            assert any(
+                each["tid"] == event["tid"] and each["ts"] <= event["ts"] <= each["ts"] + each["dur"]
+                and each["args"]["request"] == request for each in slices
+            )  # fmt: skip
+        begin, end = (event for event in events if event["ph"] in "be" and event["id"] == request)
+        assert (begin["ph"], end["ph"]) == ("b", "e") and begin["cat"] == end["cat"] and begin["ts"] < end["ts"]
+        assert end["ts"] == max(each["ts"] + each["dur"] for each in slices if each["args"]["request"] == request)
+    for event in document["traceEvents"]:  # what the Trace Event Format asks of each
+        assert {"ph", "pid", "tid", "name"} <= event.keys()
+        assert event["ph"] == "M" or (isinstance(event["ts"], float | int) and event["ts"] >= 0)
+        assert event["ph"] != "X" or event["dur"] >= 0

@@ -40,8 +40,9 @@ The command fails, and writes no numbers of the configuration, unless all of thi
   so also for loops through several modules. An `always_comb` that leaves a signal unassigned in some branch reaches
   Yosys as such a loop, and fails here too.
 - **Sums.** For every kind of resource, the modules of a table add up to what the design holds once it is flattened
-  after the mapping. Modules are optimized one by one and keep their boundaries: a flow that flattens first finds more
-  to remove, so its total will be lower.
+  after the mapping (among gates, `float_multiply` and `mxu_array` stay modules there and count once per instance).
+  Modules are optimized one by one and keep their boundaries: a flow that flattens first finds more to remove, so its
+  total will be lower.
 
 ## How to read the numbers
 

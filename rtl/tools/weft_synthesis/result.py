@@ -63,13 +63,20 @@ def read(target: Target, folder: Path, top: str) -> dict[str, Any]:
     refuse_latches(mapped.cells)
     paths = longest_paths((folder / PATHS).read_text())
     result = aggregate(target, mapped, Statistics.read(folder / "elaborated.json"), paths, top)
-    compare(target, result["total"], flattened, top)
+    compare(target, result["total"], flattened, mapped, top)
     return result
 
 
-def compare(target: Target, total: dict[str, int], flattened: Statistics, top: str) -> None:
-    """Raises SynthesisError where the sum over the modules is not what the flattened design holds."""
-    whole = target.count(own_cells({top: flattened.cells.get(top, {})}, top))
+def compare(target: Target, total: dict[str, int], flattened: Statistics, mapped: Statistics, top: str) -> None:
+    """Raises SynthesisError where the sum over the modules is not what the flattened design holds.
+
+    What stayed a module in it counts as often as the flattened design has it.
+    """
+    cells: Counter[str] = Counter()
+    for kind, number in flattened.cells.get(top, {}).items():
+        inside = mapped.cells.get(kind, {kind: 1})
+        cells.update({each: number * count for each, count in inside.items()})
+    whole = target.count(cells)
     different = {column: (total[column], number) for column, number in whole.items() if total[column] != number}
     if different:
         raise SynthesisError(f"sum over modules against flattened design differ: {different}")

@@ -29,6 +29,7 @@ from weft_sim.result import RunOptions, RunResult
 __all__ = ["CosimReport", "cosim_model", "cosim_random"]
 
 NO_SHAPES: Mapping[str, int] = {}
+NO_PINS: Mapping[str, str] = {}
 WAVES_BEFORE, WAVES_AFTER = 200, 50
 """Cycles around the first difference that go into the waveform."""
 
@@ -104,6 +105,8 @@ def cosim_model(
     target: Target | None = None,
     calibration: Mapping[str, Any] | None = None,
     shapes: Mapping[str, int] = NO_SHAPES,
+    host: str | None = None,
+    pins: Mapping[str, str] = NO_PINS,
     seed: int = 0,
     stall_seed: int = 0,
     waves: Path | None = None,
@@ -111,10 +114,12 @@ def cosim_model(
 ) -> CosimReport:
     """Runs a model or artifact with every launch on both, comparing each instruction's cycles, all counters and memory.
 
-    `stall_seed` ≠ 0 gives both the same random DRAM stalls. At the first difference a waveform of the surroundings goes
-    to `waves`. Raises RtlError if the RTL's model cannot be built, and WeftError for what `weft run` refuses.
+    `host` and `pins` say what runs where, as for `weft.compile`. `stall_seed` ≠ 0 gives both the same random DRAM
+    stalls. At the first difference a waveform of the surroundings goes to `waves`. Raises RtlError if the RTL's
+    model cannot be built, and WeftError for what `weft run` refuses.
     """
-    program = open_program(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
+    program = open_program(source, target, options, progress)
     arrays = random_arrays(program.bound_inputs, program.batch, 1, seed, shapes) if inputs is None else inputs
     lockstep = _Lockstep(waves)
     with Session(program, lockstep.open, RunOptions(stall_seed=stall_seed)) as session:

@@ -27,6 +27,7 @@ from weft_sim.result import RunOptions, RunResult
 __all__ = ["RunReport", "rtl_with_waves", "run"]
 
 NO_SHAPES: Mapping[str, int] = {}
+NO_PINS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def run(
     target: Target | None = None,
     calibration: Mapping[str, Any] | None = None,
     shapes: Mapping[str, int] = NO_SHAPES,
+    host: str | None = None,
+    pins: Mapping[str, str] = NO_PINS,
     seed: int = 0,
     progress: Progress = quiet,
 ) -> RunReport:
@@ -71,10 +74,11 @@ def run(
 
     `inputs` and `calibration` hold one array per model input; without inputs, one seeded random sample runs.
     Of an artifact's variants the one that fits the inputs runs.
-    A float model is quantized with `calibration`, else with `inputs`, else with random samples. Raises
-    WeftError.
+    A float model is quantized with `calibration`, else with `inputs`, else with random samples. `host` and `pins`
+    say what runs where, as for `weft.compile`; artifacts take neither. Raises WeftError.
     """
-    programs = open_variants(source, target, PrepareOptions(calibration, inputs, seed, shapes), progress)
+    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
+    programs = open_variants(source, target, options, progress)
     first = programs[0]
     arrays = random_arrays(first.bound_inputs, first.batch, 1, seed, shapes) if inputs is None else inputs
     with Session(Variants(programs), device) as session:

@@ -156,12 +156,15 @@ def open_variants(
     """The executables of an artifact, or the one of a model compiled for `target` (DEFAULT_TARGET if None).
 
     A given target must be what an artifact was compiled for, and of its variants those for the extents
-    in `options.shapes` are the answer. Raises ArtifactError, or what `prepare` and `build` raise.
+    in `options.shapes` are the answer; what runs where is settled in it. Raises ArtifactError, or what `prepare`
+    and `build` raise.
     """
     wanted = () if target is None else resolve_target(target)
     if isinstance(source, Executable):
         return (source,)
     if not isinstance(source, Model) and artifact.is_artifact(source):
+        if options.host is not None or options.pins:
+            raise ArtifactError(f"{source}: compiled already; --pin and --host count where a model is compiled")
         return _fitting(source, artifact.load_variants(source, [each.processor for each in wanted]), options.shapes)
     return (build(prepare(source, options, progress), wanted or DEFAULT_TARGET, progress),)
 

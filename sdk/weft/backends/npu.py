@@ -8,13 +8,17 @@ from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
 from weft.codegen.device_program import join_regions
-from weft.codegen.estimate import estimate_region
-from weft.codegen.region import input_layouts, lower_region
+from weft.codegen.estimate import RegionEstimate, estimate_region
+from weft.codegen.overlap import can_overlap
+from weft.codegen.region import LoweredRegion, input_layouts, lower_region
 from weft.codegen.resident import with_own_registers
 from weft.ir import Graph, Operator, Tensor
 from weft.ir.device_control import JoinRequest
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
+from weft.schedule.choice import TileChoices
+from weft.schedule.options import ScheduleOptions
+from weft.tuning.cache import TunedTiles
 from weft_runtime.backend import register_backend
 from weft_runtime.devices import Device
 from weft_runtime.executable import Processor, Region
@@ -30,10 +34,11 @@ MAX_FILE_BYTES = 1 << 20
 
 
 class NpuAccelerator(Accelerator):
-    """One machine configuration."""
+    """One machine configuration. `tiles` may choose tiles; without it, those that tuning has found are taken."""
 
-    def __init__(self, machine: MachineConfig) -> None:
+    def __init__(self, machine: MachineConfig, tiles: TileChoices | None = None) -> None:
         self.machine = machine
+        self.tiles: TileChoices = TunedTiles(machine) if tiles is None else tiles
         self.processor = npu_processor(machine)
         self._cycles = OperatorCycles(machine)
 
@@ -51,8 +56,7 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        region = lower_region(request.operators, set(request.outputs), self.machine)
-        estimate = estimate_region(request.name, region, self.machine)
+        region, estimate = self._fastest(request)
         return EmittedRegion(
             encode_program(region.instructions),
             region.constants,
@@ -70,6 +74,16 @@ class NpuAccelerator(Accelerator):
 
     def join(self, request: JoinRequest) -> Region:
         return join_regions(request, self.machine)
+
+    def _fastest(self, request: RegionRequest) -> tuple[LoweredRegion, RegionEstimate]:
+        """The region with row operators beside products or not, where that is a question."""
+        outputs, machine = set(request.outputs), self.machine
+        options = [ScheduleOptions(side_by_side=False)]
+        if can_overlap(request.operators, machine):
+            options.append(ScheduleOptions())
+        regions = [lower_region(request.operators, outputs, machine, each, self.tiles) for each in options]
+        estimates = [estimate_region(request.name, each, machine) for each in regions]
+        return min(zip(regions, estimates, strict=True), key=lambda found: found[1].cycles)
 
 
 class NpuBackend(Backend):

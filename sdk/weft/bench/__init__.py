@@ -51,12 +51,48 @@ def _accuracy(
     return run(models, inputs, examples)
 
 
+def _vta(target: str = "vta-16", bandwidths: str = "8,3.3", layers: str = "all") -> dict[str, Any]:
+    from weft.bench.vta import run
+
+    return run(target, bandwidths, layers)
+
+
+def _compile(target: str = "weft-16", size: str = "224", network: str = "resnet50") -> dict[str, Any]:
+    from weft.bench.compilation import run
+
+    return run(target, size, network)
+
+
+def _deployment(
+    models: str = "../shared/models",
+    target: str = "weft-16",
+    requests: str = "200",
+    hosts: str = "",
+    detectors: str = "UltraFace,FastestDet",
+) -> dict[str, Any]:
+    from weft.bench.deployment import run
+
+    return run(models, target, requests, hosts, detectors)
+
+
+def _tune(
+    target: str = "weft-16", trials: str = "48", ranker: str = "learned", layers: str = "3", size: str = "224"
+) -> dict[str, Any]:
+    from weft.bench.tune import run
+
+    return run(target, trials, ranker, layers, size)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
         Benchmark("simulator", "speed of the simulator, and of the RTL, on the convolutions of ResNet-18", _simulator),
         Benchmark("accuracy", "float models against Weft's quantizer and ONNX Runtime's, on labelled data", _accuracy),
+        Benchmark("compile", "ResNet-50 from an ONNX file to an artifact: seconds by pass, peak memory", _compile),
+        Benchmark("deployment", "detectors with boxes decoded on the host, in simulated time", _deployment),
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
+        Benchmark("vta", "the convolutions of VTA's published log, each alone: cycles, use of peak, bytes", _vta),
+        Benchmark("tune", "all of ResNet-18 tuned, against exhaustive search; rankers compared", _tune),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }

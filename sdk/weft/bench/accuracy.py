@@ -28,9 +28,10 @@ Scores = npt.NDArray[np.float64]
 def run(
     models: str = "../shared/models", inputs: str = "../shared/inputs", examples: str = "examples"
 ) -> dict[str, Any]:
-    """One row per model: top-1 accuracy in percent in float, quantized by Weft with its defaults (the integer
-    graph that the accelerator computes) and by ONNX Runtime's quantize_static with its defaults, both
-    calibrated on the same samples, none of which is counted. Models whose data are absent are listed apart.
+    """One row per model: top-1 accuracy in percent (where there are no labels, agreement with the float model)
+    in float, quantized by Weft with its defaults (the integer graph that the accelerator computes) and by ONNX
+    Runtime's quantize_static with its defaults, both calibrated on the same samples, none of which is counted.
+    Models whose data are absent are listed apart.
 
     Raises WeftError where no data are there at all.
     """
@@ -45,11 +46,12 @@ def run(
         rows.append(_row(task, load(path), folds))
     if not rows:
         raise WeftError(f"no data for any model: {absent[0]['reason']}; give their folders with --set")
+    goals = {task.name for task in TASKS if task.has_goal}
     return {
         "rows": rows,
         "absent": absent,
         "goal_points": GOAL_POINTS,
-        "within_goal": all(row["float"] - row["weft"] <= GOAL_POINTS for row in rows),
+        "within_goal": all(row["float"] - row["weft"] <= GOAL_POINTS for row in rows if row["model"] in goals),
         "never_below_onnx_runtime": all(row["weft"] >= row["onnx_runtime"] for row in rows),
     }
 
@@ -62,17 +64,18 @@ def _row(task: Task, model: Model, folds: Sequence[Fold]) -> dict[str, Any]:
     name = model.inputs[0].name
     original = default_session(model)
     for fold in folds:
+        expected = _scores(original, name, fold.samples)
+        labels = expected.argmax(axis=1) if fold.labels is None else fold.labels
         weft = reference_session(integerize(normalize(quantize(model, {name: fold.calibration}, QuantizeOptions()))))
         other = default_session(_by_onnx_runtime(model, name, fold.calibration))
-        for kind, session, kept in (
-            ("float", original, floats),
-            ("weft", weft, quantized),
-            ("onnx_runtime", other, theirs),
+        for kind, scores, kept in (
+            ("float", expected, floats),
+            ("weft", _scores(weft, name, fold.samples), quantized),
+            ("onnx_runtime", _scores(other, name, fold.samples), theirs),
         ):
-            scores = _scores(session, name, fold.samples)
-            right[kind] += int(np.count_nonzero(scores.argmax(axis=1) == fold.labels))
+            right[kind] += int(np.count_nonzero(scores.argmax(axis=1) == labels))
             kept.append(scores)
-    count = sum(len(fold.labels) for fold in folds)
+    count = sum(len(fold.samples) for fold in folds)
     return {
         "model": task.name,
         "samples": count,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from weft.bench.photographs import crops, read_bitmap
 from weft.errors import WeftError
 
 __all__ = ["TASKS", "Fold", "Task"]
@@ -25,20 +26,23 @@ DIGITS_CALIBRATION = 256
 
 @dataclass(frozen=True)
 class Fold:
-    """Samples along the leading axis: some to calibrate with, and others, labelled, to count on."""
+    """Samples along the leading axis: some to calibrate with, and others to count on. `labels`: None where the
+    float model's own answers are the right ones."""
 
     calibration: FloatArray
     samples: FloatArray
-    labels: Labels
+    labels: Labels | None
 
 
 @dataclass(frozen=True)
 class Task:
-    """A model's file and its data; `load(models, inputs, examples)` finds both. `data`: a note on them."""
+    """A model's file and its data; `load(models, inputs, examples)` finds both. `data`: a note on them.
+    `has_goal`: whether its accuracy has to stay close to the float model's."""
 
     name: str
     data: str
     load: Callable[[Path, Path, Path], tuple[Path, tuple[Fold, ...]]]
+    has_goal: bool = True
 
 
 def _split(samples: FloatArray, labels: npt.NDArray[np.generic], count: int) -> tuple[Fold, ...]:
@@ -99,10 +103,28 @@ def _digits(models: Path, inputs: Path, examples: Path) -> tuple[Path, tuple[Fol
     return model, (fold,)
 
 
+PHOTOGRAPHS = ("grace_hopper.bmp", "cat.bmp")
+MOBILENET_SIZE = 128
+
+
+def _mobilenet(models: Path, inputs: Path, examples: Path) -> tuple[Path, tuple[Fold, ...]]:
+    files = [_present(inputs / "images" / name) for name in PHOTOGRAPHS]
+    images = np.concatenate([crops(read_bitmap(file), MOBILENET_SIZE, 2 * IMAGE_FOLDS) for file in files])
+    samples = images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    model = models / "coral_mobilenet_v1_025_128" / "mobilenet_v1_0.25_128_float_dequantised.onnx"
+    return _present(model), tuple(Fold(samples[kind::2], samples[1 - kind :: 2], None) for kind in (0, 1))
+
+
 TASKS = (
     Task("mnist_cntk", "100 digits to calibrate, the other 900 to count", _mnist),
     Task("hand_keypoint_mlp", "100 rows to calibrate, the other 900 to count", _hand_keypoint),
     Task("mlperf_resnet8", "10 images, five times 8 to calibrate and the other 2 to count", _resnet8),
     Task("digits example", "256 digits of the training split to calibrate, the 360 unseen ones to count", _digits),
+    Task(
+        "mobilenet_v1_0.25",
+        "20 crops of 2 photographs, half to calibrate, half to count, and exchanged; right is the float model's answer",
+        _mobilenet,
+        has_goal=False,
+    ),
 )
 """What is measured, in this order."""

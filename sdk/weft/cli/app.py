@@ -23,6 +23,7 @@ from weft.cli.explain import explain_command
 from weft.cli.quantize import quantize_command
 from weft.cli.run import run_command
 from weft.cli.targets import targets_command
+from weft.cli.tune import tune_command
 from weft.cli.verify import verify_command
 from weft_sim.errors import WeftError
 
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": check_command,
     "disasm": disasm_command,
     "explain": explain_command,
+    "tune": tune_command,
     "targets": targets_command,
     "bench": bench_command,
 }

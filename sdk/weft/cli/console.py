@@ -18,6 +18,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 __all__ = ["Stages", "answer", "note"]
@@ -54,6 +55,7 @@ class Stages:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
         )
         self._display = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._timer = threading.Timer(PATIENCE_SECONDS, self._show)

@@ -11,11 +11,14 @@ from rich.console import Console
 from weft.cli.console import Stages, answer, note
 from weft.cli.options import (
     CalibrationOption,
+    HostOption,
     InputOption,
     JsonOption,
+    PinOption,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -31,6 +34,8 @@ def cosim_command(
     inputs: InputOption = None,
     calibration: CalibrationOption = None,
     shape: ShapeOption = None,
+    pin: PinOption = None,
+    host: HostOption = None,
     seed: SeedOption = 0,
     stalls: Annotated[int, typer.Option(min=0, metavar="SEED", help="Random DRAM stalls, the same on both.")] = 0,
     waves: Annotated[
@@ -47,6 +52,8 @@ def cosim_command(
 
     if (program is None) == (fuzz is None):
         raise typer.BadParameter("give either a model or artifact, or --fuzz N")
+    if fuzz is not None and (pin or host is not None):
+        raise typer.BadParameter("random programs have no nodes to pin and no host; leave out --pin and --host")
     given = None if inputs is None else load_arrays(inputs)
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
@@ -59,6 +66,8 @@ def cosim_command(
                 target=target,
                 calibration=samples,
                 shapes=shapes_of(shape),
+                host=host,
+                pins=pins_of(pin),
                 seed=seed,
                 stall_seed=stalls,
                 waves=waves,

@@ -9,14 +9,26 @@ import typer
 from rich.console import Console
 
 from weft.cli.console import Stages, answer, note
+from weft.cli.deployment import (
+    ArrivalOption,
+    DevicesOption,
+    NoOverlapOption,
+    QueueOption,
+    RequestsOption,
+    deployment_options,
+    render_deployment,
+)
 from weft.cli.options import (
     CalibrationOption,
     DeviceOption,
+    HostOption,
     InputOption,
     JsonOption,
+    PinOption,
     SeedOption,
     ShapeOption,
     TargetOption,
+    pins_of,
     shapes_of,
 )
 
@@ -54,41 +66,57 @@ def run_command(
         bool, typer.Option("--profile", help="Show the path of each sample, where it depends on the input.")
     ] = False,
     shape: ShapeOption = None,
+    requests: RequestsOption = None,
+    arrival: ArrivalOption = None,
+    pin: PinOption = None,
+    host: HostOption = None,
+    no_overlap: NoOverlapOption = False,
+    devices: DevicesOption = None,
+    queue: QueueOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Run a model or artifact and say what it cost.
+    """Run a model or artifact and say what it cost; with --requests, play out a whole deployment in simulated time.
 
     Example: weft run resnet8.weft --input images.npz --output answers.npz --trace resnet8.json
     """
     from weft.api.arrays import load_arrays, save_arrays
+    from weft.api.deployment import deploy
     from weft.api.execution import rtl_with_waves, run
+    from weft.api.preparation import PrepareOptions
     from weft.report import render_timeline, write_html, write_trace
     from weft_runtime.profile_text import render_paths
 
+    wanted = deployment_options(requests, arrival, host, no_overlap, devices, queue)
+    if waves is not None and wanted is not None:
+        raise typer.BadParameter("--waves shows one launch: it does not go with --requests")
     if waves is not None and device != "rtl":
         raise typer.BadParameter("--waves needs --device rtl")
     first, last = waves_cycles.split(":")
     opened = device if waves is None else rtl_with_waves(waves, int(first or 0), int(last) if last else None)
     given = None if inputs is None else load_arrays(inputs)
     samples = None if calibration is None else load_arrays(calibration)
+    played = None
     with Stages() as stages:
-        result = run(
-            program,
-            given,
-            device=opened,
-            target=target,
-            calibration=samples,
-            shapes=shapes_of(shape),
-            seed=seed,
-            progress=stages,
-        )
+        if wanted is None:
+            result = run(
+                program, given, device=opened, target=target, calibration=samples,
+                shapes=shapes_of(shape), host=host, pins=pins_of(pin), seed=seed, progress=stages,
+            )  # fmt: skip
+        else:
+            prepare = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), pins=pins_of(pin))
+            played = deploy(program, wanted, given, device=device, target=target, prepare=prepare, progress=stages)
+            result = played.run
+        view = None if played is None else played.view
         if output is not None:
             save_arrays(output, result.outputs)
         if trace is not None:
-            write_trace(result.profile, trace)
+            write_trace(result.profile, trace, view)
         if report is not None:
-            write_html(result.profile, report, f"{program.name} on {device}", result.executable.nodes)
+            write_html(
+                result.profile, report, f"{program.name} on {device}",
+                executable=result.executable, deployment=view,
+            )  # fmt: skip
     if given is None and not json:
         note(f"no --input: ran on random inputs (seed {seed})")
 
@@ -100,5 +128,7 @@ def run_command(
         if profile:
             console.print()
             console.print(render_paths(result.profile), markup=False, soft_wrap=True)
+        if played is not None:
+            render_deployment(console, played)
 
-    answer(result.to_dict(), json, render)
+    answer((played or result).to_dict(), json, render)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from weft.codegen.storage import Storage
 from weft.schedule.areas import Areas
+from weft.schedule.choice import ANALYTIC, TileChoices
+from weft.schedule.ring import Ring
 from weft_sim.isa import TABLE_SLOTS
 from weft_sim.machine import MachineConfig
 
@@ -36,7 +38,9 @@ class ConstantPool:
 @dataclass
 class Context:
     """Mutable state of emission. `storage` maps tensor names to DRAM; `raw_inputs` maps names of region inputs to
-    their row-major, host-padded form where a first layer gathers its windows from that."""
+    their row-major, host-padded form where a first layer gathers its windows from that. `part` names the part of the
+    memories whose slots these are, where operators share the machine. `by_rows`: convolutions walk over positions
+    outermost, in several tiles. `tiles` may choose tiles."""
 
     config: MachineConfig
     areas: Areas
@@ -44,16 +48,24 @@ class Context:
     storage: dict[str, Storage] = field(default_factory=dict)
     raw_inputs: dict[str, Storage] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
+    rings: dict[str, Ring] = field(default_factory=dict)
+    tiles: TileChoices = ANALYTIC
+    part: str = ""
+    by_rows: bool = False
 
     @property
     def lanes(self) -> int:
         """Bytes of a vector."""
         return self.config.lanes
 
+    def ring(self, kind: str) -> Ring:
+        """The ring of that kind, which goes on where the operator before has stopped."""
+        return self.rings.setdefault(self.part + kind, Ring())
+
     def next_slot(self, kind: str) -> int:
         """The slot (an address) of that kind that was not used last."""
-        turn = self.turns.get(kind, 1) ^ 1
-        self.turns[kind] = turn
+        turn = self.turns.get(self.part + kind, 1) ^ 1
+        self.turns[self.part + kind] = turn
         slots: tuple[int, int] = getattr(self.areas, kind)
         return slots[turn]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,25 +18,20 @@ from weft.codegen.packing import (
 )
 from weft.codegen.storage import Geometry, Storage, geometry
 from weft.codegen.window import InputStrides
-from weft.ir.operators import Convolution
-from weft.schedule.convolution import (
-    ConvolutionMode,
-    ConvolutionShape,
-    ConvolutionTile,
-    best_tile,
-    input_extent,
-)
+from weft.ir.operators import Convolution, Form
+from weft.schedule.choice import ANALYTIC, TileChoices
+from weft.schedule.convolution import ConvolutionMode, ConvolutionShape, ConvolutionTile, input_extent
+from weft.schedule.convolution_search import best_tile
+from weft.schedule.steps import Step
 from weft_sim.machine import MachineConfig
-
-if TYPE_CHECKING:
-    from weft.codegen.convolution import Tile
 
 __all__ = ["ConvolutionPlan", "choose_tile", "gathers_windows", "plan_convolution", "with_view"]
 
 
 @dataclass(frozen=True)
 class ConvolutionPlan:
-    """One convolution, decided. `block_offsets[b]` is the byte offset of output block b's weights (and one more)."""
+    """One convolution, decided. `block_offsets[b]` is the byte offset of output block b's weights (and one more).
+    `other_storage`: the tensor that is joined with the result, if any."""
 
     operator: Convolution
     shape: ConvolutionShape
@@ -48,6 +42,8 @@ class ConvolutionPlan:
     y_storage: Storage
     x: Geometry
     y: Geometry
+    other_storage: Storage | None
+    other: Geometry | None
     weight_offset: int
     parameter_offset: int
     block_offsets: tuple[int, ...]
@@ -58,29 +54,29 @@ class ConvolutionPlan:
         """Padding above and to the left."""
         return (self.operator.pads[0], self.operator.pads[1])
 
-    @property
-    def input_follows_output(self) -> bool:
-        """Whether different output blocks read different input blocks."""
-        return self.shape.mode in (ConvolutionMode.GROUPED, ConvolutionMode.DEPTHWISE)
-
-    def input_range(self, tile: Tile) -> range:
-        """Input channel blocks that the tile reads."""
+    def input_group(self, step: Step) -> range:
+        """Input channel blocks that lie together in the step's input piece."""
         match self.shape.mode:
             case ConvolutionMode.DEPTHWISE:
-                return range(tile.block, tile.block + tile.blocks)
+                return range(step.block, step.block + step.blocks)
             case ConvolutionMode.GROUPED:
-                return range(self.needed[tile.block].start, self.needed[tile.block + tile.blocks - 1].stop)
+                return range(self.needed[step.block].start, self.needed[step.block + step.blocks - 1].stop)
             case _:
-                return range(tile.reduce, tile.reduce + tile.reduces)
+                return range(step.reduce_group.first, step.reduce_group.stop)
 
-    def input_strides(self, tile: Tile) -> InputStrides:
-        """Layout of the tile's input in the scratchpad: as in DRAM, channel blocks outermost or innermost."""
+    def input_extents(self, step: Step) -> tuple[int, int]:
+        """Rows and columns of the step's input piece, borders included."""
+        shape = self.shape
+        rows = input_extent(step.rows, shape.kernel[0], shape.strides[0], shape.dilations[0])
+        return rows, input_extent(step.columns, shape.kernel[1], shape.strides[1], shape.dilations[1])
+
+    def input_strides(self, step: Step) -> InputStrides:
+        """Layout of the step's input piece in the scratchpad: as in DRAM, channel blocks outermost or innermost."""
         if self.shape.mode == ConvolutionMode.IM2COL:
             vectors = self.shape.reduce_blocks
-            return InputStrides(1, tile.columns * vectors, vectors)
-        rows = input_extent(tile.rows, self.shape.kernel[0], self.shape.strides[0], self.shape.dilations[0])
-        columns = input_extent(tile.columns, self.shape.kernel[1], self.shape.strides[1], self.shape.dilations[1])
-        blocks = len(self.input_range(tile))
+            return InputStrides(1, step.columns * vectors, vectors)
+        rows, columns = self.input_extents(step)
+        blocks = len(self.input_group(step))
         if self.x.blocks_innermost:
             return InputStrides(1, columns * blocks, blocks)
         return InputStrides(rows * columns, columns, 1)
@@ -111,7 +107,12 @@ def gathers_windows(operator: Convolution, config: MachineConfig) -> bool:
 
 
 def choose_tile(
-    operator: Convolution, view: tuple[int, int, int, int], config: MachineConfig, *, gather: bool
+    operator: Convolution,
+    view: tuple[int, int, int, int],
+    config: MachineConfig,
+    *,
+    gather: bool,
+    tiles: TileChoices = ANALYTIC,
 ) -> tuple[ConvolutionShape, ConvolutionTile] | None:
     """Shape and tile for an input stored as `view`, or None if no tile fits the machine."""
     shape = _shape(with_view(operator, view), view, config, gather=gather)
@@ -119,7 +120,18 @@ def choose_tile(
     if found is None and shape.mode == ConvolutionMode.DEPTHWISE:
         shape = _block_shape(with_view(operator, view), view, config, ConvolutionMode.GROUPED)
         found = best_tile(shape, config)
-    return (shape, found[0]) if found else None
+    if found is None:
+        return None
+    chosen = tiles.tile(shape, _as_stored(operator, view))
+    return shape, chosen if isinstance(chosen, ConvolutionTile) else found[0]
+
+
+def _as_stored(operator: Convolution, view: tuple[int, int, int, int]) -> Convolution:
+    """The same product by itself: over an input that has the extents as which it is stored here."""
+    if operator.inputs[0].view == view:
+        return operator
+    stored = dataclasses.replace(operator.inputs[0], shape=view, form=Form.IMAGE)
+    return dataclasses.replace(with_view(operator, view), inputs=(stored, *operator.inputs[1:]))
 
 
 def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan | None:
@@ -127,17 +139,23 @@ def plan_convolution(operator: Convolution, context: Context) -> ConvolutionPlan
     name = operator.inputs[0].name
     gather = name in context.raw_inputs and gathers_windows(operator, context.config)
     x_storage = context.raw_inputs[name] if gather else context.storage[name]
-    chosen = choose_tile(operator, x_storage.layout.view, context.config, gather=gather)
+    chosen = choose_tile(operator, x_storage.layout.view, context.config, gather=gather, tiles=context.tiles)
     if chosen is None:
         return None
     shape, tile = chosen
+    if context.by_rows:
+        by_rows = dataclasses.replace(shape, by_rows=True)
+        found = best_tile(by_rows, context.config)
+        shape, tile = (by_rows, found[0]) if found is not None else chosen
     viewed = with_view(operator, x_storage.layout.view)
     y_storage = context.storage[operator.output.name]
     fold = _folds(viewed, x_storage.layout.view)
     data, offsets = _pack(viewed, shape, context.lanes)
+    other = context.storage[operator.inputs[1].name] if len(operator.inputs) > 1 else None
     return ConvolutionPlan(
         viewed, shape, tile, name, operator.output.name, x_storage, y_storage,
         geometry(x_storage.layout, fold=fold), geometry(y_storage.layout, fold=fold),
+        other, None if other is None else geometry(other.layout, fold=fold),
         context.constants.add(data), context.constants.add(parameter_records(operator, context.lanes)),
         tuple(offsets), tuple(needed_blocks(operator, context.lanes)),
     )  # fmt: skip
@@ -197,17 +215,26 @@ def _block_shape(
     }[mode]
     if _folds(operator, view):
         n, rows = 1, n
+    skips = _skips(operator) if mode == ConvolutionMode.DENSE else (1, 1)
+    strides = (operator.strides[0] // skips[0], operator.strides[1] // skips[1])
     return ConvolutionShape(
-        mode,
-        n,
-        rows,
-        columns,
-        -(-outputs // lanes),
-        reduce_blocks,
-        kernel,
-        operator.strides,
-        operator.dilations,
+        mode, n, rows, columns, -(-outputs // lanes), reduce_blocks, kernel, strides, operator.dilations, skips,
+        joins=_joins(operator),
+    )  # fmt: skip
+
+
+def _joins(operator: Convolution) -> int:
+    return len(operator.inputs) - 1
+
+
+def _skips(operator: Convolution) -> tuple[int, int]:
+    """Strides along the axes on which the kernel is 1 and nothing is padded: the rows or columns between are not read."""
+    kernel, pads = operator.weights.shape[2:], operator.pads
+    rows, columns = (
+        stride if kernel[axis] == 1 and pads[axis] == pads[axis + 2] == 0 else 1
+        for axis, stride in enumerate(operator.strides)
     )
+    return rows, columns
 
 
 def _gathered_shape(operator: Convolution, config: MachineConfig) -> ConvolutionShape:
@@ -217,5 +244,5 @@ def _gathered_shape(operator: Convolution, config: MachineConfig) -> Convolution
     vectors = -(-int(kernel_rows) * run // config.lanes)
     return ConvolutionShape(
         ConvolutionMode.IM2COL, n, rows, columns, -(-int(outputs) // config.lanes), vectors, (1, 1), (1, 1), (1, 1),
-        run_bytes=run, runs_per_position=int(np.int64(kernel_rows)),
+        joins=_joins(operator), run_bytes=run, runs_per_position=int(np.int64(kernel_rows)),
     )  # fmt: skip

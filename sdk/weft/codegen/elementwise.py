@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from weft.codegen.context import Context
 from weft.codegen.epilogue import output_clamp, source
-from weft.codegen.exact import reciprocal_for_pairs
+from weft.codegen.exact import PairConstants, constants_for_pairs
 from weft.codegen.iteration import Iteration
+from weft.codegen.quotient import FREE_ROWS, Quotient
 from weft.codegen.storage import Storage, blocked_layout
 from weft.codegen.transfer import load, store
 from weft.ir.operators import BinaryKind, Elementwise, TableLookup
@@ -17,7 +20,7 @@ from weft_runtime.executable import REGISTER_CONSTANTS
 from weft_runtime.layout import pack
 from weft_sim.isa import TABLE_ENTRIES, Destination, Instruction, Operation, Source, Table, Vector
 
-__all__ = ["divide", "emit_elementwise", "emit_table"]
+__all__ = ["OPERATIONS", "emit_elementwise", "emit_table", "pair_constants"]
 
 MAX_COUNT = 65535
 OPERATIONS = {
@@ -46,14 +49,19 @@ def emit_elementwise(operator: Elementwise, context: Context) -> list[Iteration]
     b = _second(operator, context)
     names = tuple(tensor.name for tensor in operator.inputs)
     lanes = context.lanes
-    iterations = []
+    quotient = None
+    if pair_constants(operator) is None:
+        quotient = Quotient(operator.output, operator.low, operator.high, context)
+    iterations: list[Iteration] = []
     for chunk in _per_channel_chunks(operator, context) if operator.per_channel else _flat_chunks(y, context):
         slots = [context.next_slot(kind) for kind in ("x", "weights", "output", "accumulators")]
         size = chunk.groups * chunk.count * lanes
         iteration = Iteration(operator.name, names, (operator.output.name,))
         iteration.loads += load(a.register, a.offset + chunk.start * lanes, slots[0], size, [])
         iteration.loads += load(b.register, b.offset + chunk.b_start * lanes, slots[1], chunk.b_vectors * lanes, [])
-        iteration.vectors += _join(operator, chunk, slots, lanes)
+        if quotient is not None and not iterations:
+            quotient.prepare(iteration)
+        iteration.vectors += _join(operator, chunk, slots, quotient, lanes)
         iteration.stores += store(y.register, y.offset + chunk.start * lanes, slots[2], size, [])
         iterations.append(iteration)
     return iterations
@@ -71,7 +79,7 @@ def _second(operator: Elementwise, context: Context) -> Storage:
 def _chunk_limit(context: Context) -> int:
     areas = context.areas
     largest = min(areas.x_bytes, areas.weight_bytes, areas.output_bytes) // context.lanes
-    return min(largest, areas.accumulator_rows, MAX_COUNT)
+    return min(largest, areas.accumulator_rows - FREE_ROWS, MAX_COUNT)
 
 
 def _flat_chunks(y: Storage, context: Context) -> Iterator[_Chunk]:
@@ -101,32 +109,34 @@ def _per_channel_chunks(operator: Elementwise, context: Context) -> Iterator[_Ch
                 yield _Chunk(first, 1, min(limit, plane - start), b_base + block, 1)
 
 
-def _join(operator: Elementwise, chunk: _Chunk, slots: list[int], lanes: int) -> list[Instruction]:
+def _join(
+    operator: Elementwise, chunk: _Chunk, slots: list[int], quotient: Quotient | None, lanes: int
+) -> list[Instruction]:
     a, b = operator.inputs[0], operator.second
     clamp = output_clamp(operator.output, operator.low, operator.high)
-    reciprocal = reciprocal_for_pairs(operator.kind, a, b, operator.output, operator.low, operator.high)
+    found = pair_constants(operator)
+    by = found or PairConstants(a.scale, b.scale, np.float32(1))
     joined: dict[str, Any] = {
-        "a_source": source(a), "a": slots[0] // lanes, "a_zero": a.zero_point, "a_scale": float(a.scale),
-        "b_source": source(b), "b": slots[1] // lanes, "b_zero": b.zero_point, "b_scale": float(b.scale),
+        "a_source": source(a), "a": slots[0] // lanes, "a_zero": a.zero_point, "a_scale": float(by.a),
+        "b_source": source(b), "b": slots[1] // lanes, "b_zero": b.zero_point, "b_scale": float(by.b),
         "operation": OPERATIONS[operator.kind],
         "count_3": chunk.groups, "a_stride_3": chunk.count, "b_stride_3": 1, "d_stride_3": chunk.count,
         "count_4": chunk.count, "a_stride_4": 1, "b_stride_4": int(not operator.per_channel), "d_stride_4": 1,
     }  # fmt: skip
-    output = slots[2] // lanes
-    if reciprocal is not None:
-        return [Vector(**joined, **clamp, d=output, scale=float(reciprocal))]
+    output, count = slots[2] // lanes, chunk.groups * chunk.count
+    if quotient is None:
+        return [Vector(**joined, **clamp, d=output, scale=float(by.result))]
     return [
         Vector(**joined, destination=Destination.ACCUMULATOR_F32, d=slots[3]),
-        divide(slots[3], output, chunk.groups * chunk.count, float(operator.output.scale), clamp),
+        *quotient.passes(slots[3], slots[3] + count, output, count),
     ]
 
 
-def divide(rows: int, output: int, count: int, divisor: float, clamp: dict[str, float | int]) -> Vector:
-    """Float rows divided by a constant and quantized: slow, and exact whatever the constant."""
-    return Vector(
-        **clamp, a_source=Source.ACCUMULATOR_F32, a=rows, b_source=Source.IMMEDIATE, b_scale=divisor,
-        operation=Operation.DIVIDE, d=output, count_4=count, a_stride_4=1, d_stride_4=1,
-    )  # fmt: skip
+def pair_constants(operator: Elementwise) -> PairConstants | None:
+    """What makes division by the output's scale unnecessary, if anything does."""
+    return constants_for_pairs(
+        operator.kind, operator.inputs[0], operator.second, operator.output, operator.low, operator.high
+    )
 
 
 def emit_table(operator: TableLookup, context: Context) -> list[Iteration]:

@@ -1,19 +1,11 @@
-"""What follows the products of a convolution tile: bias, requantization, clamp, and the store."""
+"""How results become bytes: the output's type, rounding and limits, and division by its scale."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from weft.codegen.context import Context
-from weft.codegen.convolution_plan import ConvolutionPlan
-from weft.codegen.transfer import Loop, store
 from weft.ir.operators import Tensor
-from weft_sim.isa import PARAMETER_VECTORS, Destination, Instruction, Source, Vector
+from weft_sim.isa import Destination, Operation, Source, Vector
 
-if TYPE_CHECKING:
-    from weft.codegen.convolution import Tile
-
-__all__ = ["destination", "output_clamp", "requantize_tile", "source", "store_tile"]
+__all__ = ["destination", "divide", "output_clamp", "source"]
 
 
 def destination(tensor: Tensor) -> Destination:
@@ -35,38 +27,9 @@ def output_clamp(tensor: Tensor, low: int, high: int) -> dict[str, float | int]:
     }  # fmt: skip
 
 
-def _output_strides(plan: ConvolutionPlan, tile: Tile) -> tuple[int, int]:
-    """Vectors between channel blocks and between positions of the output tile."""
-    return (1, tile.blocks) if plan.y.blocks_innermost else (tile.rows * tile.columns, 1)
-
-
-def requantize_tile(
-    plan: ConvolutionPlan, tile: Tile, accumulator: int, output: int, parameters: int, context: Context
-) -> list[Instruction]:
-    """y = clamp(rint(float32(acc + bias) · multiplier[channel]) + zero point)."""
-    positions = tile.rows * tile.columns
-    block, position = _output_strides(plan, tile)
-    operator = plan.operator
-    return [
-        Vector(
-            **output_clamp(operator.output, operator.low, operator.high),
-            a_source=Source.ACCUMULATOR_S32, b_source=Source.IMMEDIATE, parameters=1,
-            parameter=parameters // context.lanes, parameter_stride=PARAMETER_VECTORS,
-            a=accumulator, d=output // context.lanes,
-            count_0=tile.blocks, a_stride_0=positions, d_stride_0=block,
-            count_4=positions, a_stride_4=1, d_stride_4=position,
-        )
-    ]  # fmt: skip
-
-
-def store_tile(plan: ConvolutionPlan, tile: Tile, output: int, context: Context) -> list[Instruction]:
-    """The output tile to DRAM."""
-    lanes, y = context.lanes, plan.y
-    block, position = _output_strides(plan, tile)
-    offset = plan.y_storage.offset + tile.image * y.image_stride + tile.block * y.block_stride
-    offset += tile.row * y.row_stride + tile.column * y.column_stride
-    blocks = Loop(tile.blocks, y.block_stride, block * lanes)
-    rows = Loop(tile.rows, y.row_stride, tile.columns * position * lanes)
-    columns = Loop(tile.columns, y.column_stride, position * lanes)
-    loops = [rows, columns, blocks] if plan.y.blocks_innermost else [blocks, rows, columns]
-    return store(plan.y_storage.register, offset, output, lanes, loops)
+def divide(rows: int, output: int, count: int, divisor: float, clamp: dict[str, float | int]) -> Vector:
+    """Float rows divided by a constant and quantized: slow, and exact whatever the constant."""
+    return Vector(
+        **clamp, a_source=Source.ACCUMULATOR_F32, a=rows, b_source=Source.IMMEDIATE, b_scale=divisor,
+        operation=Operation.DIVIDE, d=output, count_4=count, a_stride_4=1, d_stride_4=1,
+    )  # fmt: skip

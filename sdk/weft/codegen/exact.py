@@ -7,14 +7,19 @@ candidate constant is simply tried on all of them; where no candidate passes, th
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from weft.ir.operators import BinaryKind, Tensor
 
-__all__ = ["dequantized", "reciprocal_for_pairs", "reciprocal_for_values"]
+__all__ = ["PairConstants", "constants_for_pairs", "dequantized", "reciprocal_for_values"]
+
+NEAR_TIE = 1e-3
+"""Steps: more than what roundings of float32 can move a quotient of at most 512."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,13 +43,54 @@ def reciprocal_for_values(values: Floats, output: Tensor, low: int, high: int) -
     return None
 
 
+@dataclass(frozen=True)
+class PairConstants:
+    """Factors of both operands' q − z before they are joined, and of the result."""
+
+    a: np.float32
+    b: np.float32
+    result: np.float32
+
+
 @functools.lru_cache(maxsize=1024)
-def reciprocal_for_pairs(
+def constants_for_pairs(
     kind: BinaryKind, a: Tensor, b: Tensor, output: Tensor, low: int, high: int
-) -> np.float32 | None:
-    """The same for all 65,536 float32 results of joining a dequantized a and a dequantized b."""
+) -> PairConstants | None:
+    """Constants that give the same for all 65,536 pairs as dequantizing, joining and dividing by the output's scale.
+
+    The scales and 1 / s mostly do; else their neighbours are tried, first on the pairs close to a tie. None where all
+    fail.
+    """
     fa, fb = np.broadcast_arrays(dequantized(a)[:, None], dequantized(b)[None, :])
-    return reciprocal_for_values(JOIN[kind](fa, fb).reshape(-1), output, low, high)
+    joined = JOIN[kind](fa, fb).reshape(-1)
+    reciprocal = reciprocal_for_values(joined, output, low, high)
+    if reciprocal is not None:
+        return PairConstants(a.scale, b.scale, reciprocal)
+    return _neighbouring_constants(kind, (a, b), joined, output, (low, high))
+
+
+def _neighbouring_constants(
+    kind: BinaryKind, operands: tuple[Tensor, Tensor], joined: Floats, output: Tensor, limits: tuple[int, int]
+) -> PairConstants | None:
+    bounds = [np.float32(limit - output.zero_point) for limit in limits]
+    wanted = np.clip(np.rint(joined / output.scale), *bounds)
+    whole = [np.arange(low, high + 1) - each.zero_point for each in operands for low, high in [each.limits]]
+    qa, qb = (each.astype(np.float32).reshape(-1) for each in np.meshgrid(*whole, indexing="ij"))
+    exact = joined.astype(np.float64) / np.float64(output.scale)
+    ties = np.abs(np.abs(exact - np.rint(exact)) - 0.5) < NEAR_TIE
+    with np.errstate(over="ignore", invalid="ignore"):
+        for scales in itertools.product(_candidates(output.scale), *(_neighbours(each.scale) for each in operands)):
+            found = PairConstants(scales[1], scales[2], scales[0])
+            if np.array_equal(_joined(kind, qa[ties], qb[ties], found, bounds), wanted[ties]) and np.array_equal(
+                _joined(kind, qa, qb, found, bounds), wanted
+            ):
+                return found
+    return None
+
+
+def _joined(kind: BinaryKind, qa: Floats, qb: Floats, by: PairConstants, bounds: list[np.float32]) -> Floats:
+    result: Floats = np.clip(np.rint(JOIN[kind](qa * by.a, qb * by.b) * by.result), *bounds)
+    return result
 
 
 JOIN: dict[BinaryKind, Callable[[Floats, Floats], Floats]] = {
@@ -59,7 +105,11 @@ JOIN: dict[BinaryKind, Callable[[Floats, Floats], Floats]] = {
 def _candidates(scale: np.float32) -> list[np.float32]:
     """1/s rounded, then its neighbours by growing distance."""
     with np.errstate(over="ignore"):
-        center = np.float32(1) / scale
+        return _neighbours(np.float32(1) / scale)
+
+
+def _neighbours(center: np.float32) -> list[np.float32]:
+    """The value and its neighbours by growing distance."""
     found = [center]
     up = down = center
     for _ in range(4):

@@ -13,6 +13,7 @@ from weft.codegen.storage import Storage, blocked_layout
 from weft.codegen.transfer import Loop, load, store
 from weft.ir.operators import Form, Tensor
 from weft.ir.products import MatrixProduct, Operand, lane_axis
+from weft.schedule.choice import ANALYTIC, TileChoices
 from weft.schedule.product import ProductShape, ProductTile, choose_product_tile
 from weft_runtime.executable import REGISTER_CONSTANTS
 from weft_runtime.layout import pack
@@ -72,9 +73,11 @@ class _Plan:
     columns: int
 
 
-def product_tile(operator: MatrixProduct, config: MachineConfig) -> ProductTile | None:
+def product_tile(operator: MatrixProduct, config: MachineConfig, tiles: TileChoices = ANALYTIC) -> ProductTile | None:
     """The tile that the operator would get, or None if none fits the machine."""
-    return choose_product_tile(_shape(operator, config.lanes), config)
+    shape = _shape(operator, config.lanes)
+    chosen = tiles.tile(shape, operator)
+    return chosen if isinstance(chosen, ProductTile) else choose_product_tile(shape, config)
 
 
 def emit_matrix_product(operator: MatrixProduct, tile: ProductTile, context: Context) -> list[Iteration]:

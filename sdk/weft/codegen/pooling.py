@@ -10,8 +10,7 @@ import numpy as np
 
 from weft.codegen.average import average_passes
 from weft.codegen.context import Context
-from weft.codegen.elementwise import divide
-from weft.codegen.epilogue import output_clamp, source
+from weft.codegen.epilogue import divide, output_clamp, source
 from weft.codegen.exact import dequantized, reciprocal_for_values
 from weft.codegen.iteration import Iteration
 from weft.codegen.storage import Geometry, geometry

@@ -1,30 +1,28 @@
-"""MATMUL instructions of one convolution tile."""
+"""MATMUL instructions of one convolution step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from weft.codegen.convolution_plan import ConvolutionPlan
+from weft.codegen.matmul_loops import Operands, matmul_loops
 from weft.schedule.convolution import ConvolutionMode, input_extent
+from weft.schedule.mapping import repeat
+from weft.schedule.steps import Step
 from weft_sim.isa import DEPTHWISE_ROWS, Instruction, Matmul, MatmulMode
-
-if TYPE_CHECKING:
-    from weft.codegen.convolution import Tile
 
 __all__ = ["products"]
 
 
 def products(
-    plan: ConvolutionPlan, tile: Tile, x: int, weights: int, accumulator: int, lanes: int
+    plan: ConvolutionPlan, step: Step, x: int, weights: int, accumulator: int, lanes: int
 ) -> list[Instruction]:
-    """The tile's products; `x` and `weights` are byte addresses of their slots, `accumulator` a row."""
+    """The step's products; `x` and `weights` are byte addresses of their slots, `accumulator` a row."""
     match plan.shape.mode:
         case ConvolutionMode.DEPTHWISE:
-            return _depthwise(plan, tile, x // lanes, weights // lanes, accumulator, lanes)
+            return _depthwise(plan, step, x // lanes, weights // lanes, accumulator, lanes)
         case ConvolutionMode.GROUPED:
-            return _grouped(plan, tile, x // lanes, weights // lanes, accumulator, lanes)
+            return _grouped(plan, step, x // lanes, weights // lanes, accumulator, lanes)
         case _:
-            return [_dense(plan, tile, x // lanes, weights // lanes, accumulator, lanes, tile.blocks, tile.reduces)]
+            return [_dense(plan, step, x // lanes, weights // lanes, accumulator, lanes, step.blocks, step.reduces)]
 
 
 def _operands(plan: ConvolutionPlan) -> dict[str, int]:
@@ -39,7 +37,7 @@ def _operands(plan: ConvolutionPlan) -> dict[str, int]:
 
 def _dense(
     plan: ConvolutionPlan,
-    tile: Tile,
+    step: Step,
     x: int,
     weights: int,
     accumulator: int,
@@ -47,48 +45,49 @@ def _dense(
     blocks: int,
     reduces: int,
 ) -> Instruction:
-    """Outer loops: output block, input block, kernel row, kernel column; inner loops: rows, columns."""
-    strides = plan.input_strides(tile)
+    """Outer tasks: output block, input block, kernel row, kernel column; inner tasks: rows, columns."""
+    strides, (stride_y, stride_x) = plan.input_strides(step), plan.shape.strides
     kernel_rows, kernel_columns = plan.shape.kernel
-    taps = kernel_rows * kernel_columns
+    taps, dense = kernel_rows * kernel_columns, plan.shape.mode == ConvolutionMode.DENSE
+    x += (step.reduce - step.reduce_group.first) * strides.block if dense else 0
+    between = (step.reduce_group.count if dense else reduces) * taps * lanes
+    weight_tiles = Operands(
+        (0, strides.block, plan.shape.dilations[0] * strides.row, plan.shape.dilations[1] * strides.column),
+        (between, taps * lanes, kernel_columns * lanes, lanes),
+        (step.rows * step.columns, 0, 0, 0),
+    )
+    positions = Operands((stride_y * strides.row, stride_x * strides.column), (0, 0), (step.columns, 1))
     return Matmul(
         **_operands(plan), input=x, weight=weights, accumulator=accumulator,
-        input_lanes=lanes, weight_rows=lanes, accumulate=int(not tile.first), reduce_mask=0b1110,
-        outer_count_0=blocks, outer_weight_stride_0=reduces * taps * lanes,
-        outer_accumulator_stride_0=tile.rows * tile.columns,
-        outer_count_1=reduces, outer_input_stride_1=strides.block, outer_weight_stride_1=taps * lanes,
-        outer_count_2=kernel_rows, outer_input_stride_2=plan.shape.dilations[0] * strides.row,
-        outer_weight_stride_2=kernel_columns * lanes,
-        outer_count_3=kernel_columns, outer_input_stride_3=plan.shape.dilations[1] * strides.column,
-        outer_weight_stride_3=lanes,
-        inner_count_1=tile.rows, inner_input_stride_1=plan.shape.strides[0] * strides.row,
-        inner_accumulator_stride_1=tile.columns,
-        inner_count_2=tile.columns, inner_input_stride_2=plan.shape.strides[1] * strides.column,
-        inner_accumulator_stride_2=1,
+        input_lanes=lanes, weight_rows=lanes, accumulate=int(not step.first), reduce_mask=0b1110,
+        **matmul_loops(
+            repeat(blocks, reduces, kernel_rows, kernel_columns), weight_tiles,
+            repeat(step.rows, step.columns), positions,
+        ),
     )  # fmt: skip
 
 
 def _grouped(
-    plan: ConvolutionPlan, tile: Tile, x: int, weights: int, accumulator: int, lanes: int
+    plan: ConvolutionPlan, step: Step, x: int, weights: int, accumulator: int, lanes: int
 ) -> list[Instruction]:
     """One instruction per output block, over the input blocks that its groups read."""
-    strides, resident = plan.input_strides(tile), plan.input_range(tile)
-    first = plan.block_offsets[tile.block]
+    strides, resident = plan.input_strides(step), plan.input_group(step)
+    first = plan.block_offsets[step.block]
     result = []
-    for index in range(tile.blocks):
-        needed = plan.needed[tile.block + index]
+    for index in range(step.blocks):
+        needed = plan.needed[step.block + index]
         start = x + (needed.start - resident.start) * strides.block
-        offset = (plan.block_offsets[tile.block + index] - first) // lanes
-        rows = accumulator + index * tile.rows * tile.columns
-        result.append(_dense(plan, tile, start, weights + offset, rows, lanes, 1, len(needed)))
+        offset = (plan.block_offsets[step.block + index] - first) // lanes
+        rows = accumulator + index * step.rows * step.columns
+        result.append(_dense(plan, step, start, weights + offset, rows, lanes, 1, len(needed)))
     return result
 
 
 def _depthwise(
-    plan: ConvolutionPlan, tile: Tile, x: int, weights: int, accumulator: int, lanes: int
+    plan: ConvolutionPlan, step: Step, x: int, weights: int, accumulator: int, lanes: int
 ) -> list[Instruction]:
     """One instruction per group of kernel rows that the window holds."""
-    strides = plan.input_strides(tile)
+    strides = plan.input_strides(step)
     kernel_rows, kernel_columns = plan.shape.kernel
     stride_y, stride_x = plan.shape.strides
     at_once = min(kernel_rows, DEPTHWISE_ROWS, lanes // kernel_columns)
@@ -102,12 +101,12 @@ def _depthwise(
                 input_lanes=lanes, weight_rows=rows * kernel_columns, accumulate=int(row > 0),
                 window_rows=rows, window_columns=kernel_columns,
                 row_shift=stride_y.bit_length() - 1, column_shift=stride_x.bit_length() - 1,
-                outer_count_0=tile.blocks, outer_input_stride_0=strides.block,
+                outer_count_0=step.blocks, outer_input_stride_0=strides.block,
                 outer_weight_stride_0=kernel_rows * kernel_columns,
-                outer_accumulator_stride_0=tile.rows * tile.columns,
-                inner_count_1=input_extent(tile.rows, rows, stride_y, 1), inner_input_stride_1=strides.row,
-                inner_accumulator_stride_1=tile.columns,
-                inner_count_2=input_extent(tile.columns, kernel_columns, stride_x, 1),
+                outer_accumulator_stride_0=step.rows * step.columns,
+                inner_count_1=input_extent(step.rows, rows, stride_y, 1), inner_input_stride_1=strides.row,
+                inner_accumulator_stride_1=step.columns,
+                inner_count_2=input_extent(step.columns, kernel_columns, stride_x, 1),
                 inner_input_stride_2=strides.column, inner_accumulator_stride_2=1,
             )
         )  # fmt: skip

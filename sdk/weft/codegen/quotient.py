@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weft.codegen.context import Context
-from weft.codegen.elementwise import divide
-from weft.codegen.epilogue import output_clamp
+from weft.codegen.epilogue import divide, output_clamp
 from weft.codegen.iteration import Iteration
 from weft.codegen.transfer import load
 from weft.ir.operators import Tensor

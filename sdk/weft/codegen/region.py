@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
 from weft.codegen.elementwise import emit_elementwise, emit_table
+from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.instance_norm import emit_instance_norm, instance_norm_blocks
 from weft.codegen.interpolation import emit_interpolation, interpolation_tile
 from weft.codegen.iteration import Iteration, interleave
 from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
 from weft.codegen.matrix_product import emit_matrix_product, product_tile
 from weft.codegen.movement import emit_movement
+from weft.codegen.overlap import Halves, alternate, can_overlap, in_side_half, rows_first, urgent_first
 from weft.codegen.pooling import emit_average_pool, emit_max_pool, pool_tile
 from weft.codegen.softmax import emit_softmax, softmax_tile
 from weft.codegen.storage import Storage, blocked_layout
@@ -41,10 +44,16 @@ from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
 from weft.ir.transposed import TransposedConvolution
 from weft.schedule.areas import Areas
+from weft.schedule.choice import ANALYTIC, TileChoices
+from weft.schedule.options import ScheduleOptions
 from weft_runtime.executable import REGISTER_IO, REGISTER_WORKSPACE, Layout, TensorBinding
 from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
 from weft_sim.synchronize import synchronize
+
+DEFAULT = ScheduleOptions()
+OVERLAPPED = 3
+"""Operators that may be at work at the same time where tiles of several alternate."""
 
 __all__ = ["InputLayouts", "LoweredRegion", "input_layouts", "lower_region"]
 
@@ -62,20 +71,36 @@ class LoweredRegion:
     outputs: tuple[TensorBinding, ...]
 
 
-def lower_region(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> LoweredRegion:
-    """Lowers operators in topological order; `outputs` names the tensors that are read outside.
+def lower_region(
+    operators: Sequence[Operator],
+    outputs: set[str],
+    config: MachineConfig,
+    options: ScheduleOptions = DEFAULT,
+    tiles: TileChoices = ANALYTIC,
+    blocked: frozenset[str] = frozenset(),
+) -> LoweredRegion:
+    """Lowers operators in topological order; `outputs` names the tensors that are read outside, `blocked` inputs that
+    come in channel blocks, as from another operator, also where a first layer would rather gather windows.
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
-    storage = _RegionStorage(operators, outputs, config)
-    context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw)
-    iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
-    for iteration in iterations:
-        iteration.reads = tuple(storage.root(name) for name in iteration.reads)
-    order = [*interleave(iterations), (Halt(), "")]
+    beside = options.side_by_side and can_overlap(operators, config)
+    machine = Halves.of(config).config if beside else config
+    if options.fusion:
+        operators = fuse_epilogues(operators, outputs, machine)
+    if beside:
+        operators = urgent_first(operators)
+    storage = _RegionStorage(operators, outputs, config, OVERLAPPED if beside else 0, blocked)
+    if beside:
+        context, iterations, registers = _emit_beside(operators, storage, config, tiles)
+    else:
+        context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=tiles)
+        iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
+        registers = storage.registers(len(context.constants.data))
+    order = [*interleave(iterations, config, registers), (Halt(), "")]
     plain = [instruction for instruction, _ in order]
     return LoweredRegion(
-        tuple(synchronize(config, plain, storage.registers(len(context.constants.data)))),
+        tuple(synchronize(config, plain, registers)),
         tuple(source for _, source in order),
         bytes(context.constants.data),
         storage.workspace_bytes,
@@ -83,6 +108,23 @@ def lower_region(operators: Sequence[Operator], outputs: set[str], config: Machi
         storage.input_bindings,
         storage.output_bindings,
     )
+
+
+def _emit_beside(
+    operators: Sequence[Operator], storage: _RegionStorage, config: MachineConfig, tiles: TileChoices
+) -> tuple[Context, list[Iteration], list[int]]:
+    """Row operators in one half of the memories, everything else in the other, tiles of both alternating."""
+    halves = Halves.of(config)
+    main = Context(halves.config, halves.main, storage=storage.blocked, raw_inputs=storage.raw, tiles=tiles)
+    side = dataclasses.replace(main, areas=halves.side, part="side ")
+    roots = {tensor.name: storage.root(tensor.name) for each in operators for tensor in (*each.inputs, each.output)}
+    emitted = []
+    for operator in operators:
+        context = side if in_side_half(operator) else main
+        by_rows = rows_first(operator, operators, roots)
+        emitted.append((context is side, _emit(operator, dataclasses.replace(context, by_rows=by_rows))))
+    registers = storage.registers(len(main.constants.data))
+    return main, alternate(emitted, config, registers), registers
 
 
 def _emit(operator: Operator, context: Context) -> list[Iteration]:
@@ -112,7 +154,7 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             if moved is not None:
                 return moved
         case MatrixProduct():
-            found = product_tile(operator, context.config)
+            found = product_tile(operator, context.config, context.tiles)
             if found is not None:
                 return emit_matrix_product(operator, found, context)
         case Softmax():
@@ -166,8 +208,16 @@ def input_layouts(tensor: Tensor, readers: Sequence[Operator], config: MachineCo
 class _RegionStorage:
     """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace."""
 
-    def __init__(self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> None:
+    def __init__(
+        self,
+        operators: Sequence[Operator],
+        outputs: set[str],
+        config: MachineConfig,
+        overlapped: int,
+        blocked: frozenset[str],
+    ) -> None:
         self.config = config
+        self._overlapped = overlapped
         self.blocked: dict[str, Storage] = {}
         self.raw: dict[str, Storage] = {}
         self.io_bytes = 0
@@ -178,7 +228,7 @@ class _RegionStorage:
                 self._tensors[tensor.name] = tensor
             if isinstance(operator, View):
                 self._roots[operator.output.name] = self.root(operator.inputs[0].name)
-        self.input_bindings = self._bind_inputs(operators, outputs)
+        self.input_bindings = self._bind_inputs(operators, outputs, blocked)
         self.output_bindings = self._bind_outputs(outputs)
         self.workspace_bytes = self._place_internal(operators)
 
@@ -192,7 +242,9 @@ class _RegionStorage:
         workspace = -(-self.workspace_bytes // ALIGNMENT) * ALIGNMENT
         return [0, constants, constants + workspace]
 
-    def _bind_inputs(self, operators: Sequence[Operator], outputs: set[str]) -> tuple[TensorBinding, ...]:
+    def _bind_inputs(
+        self, operators: Sequence[Operator], outputs: set[str], blocked: frozenset[str]
+    ) -> tuple[TensorBinding, ...]:
         produced = {operator.output.name for operator in operators}
         bindings: list[TensorBinding] = []
         for name, tensor in self._tensors.items():
@@ -200,7 +252,9 @@ class _RegionStorage:
                 continue
             computing = [operator for operator in operators if not isinstance(operator, View)]
             readers = [each for each in computing if any(self.root(t.name) == name for t in each.inputs)]
-            layouts = input_layouts(tensor, readers, self.config)
+            layouts = InputLayouts(None, (), True)
+            if name not in blocked:
+                layouts = input_layouts(tensor, readers, self.config)
             if layouts.window is not None:  # under every name by which a view lets a reader see it
                 raw = self._add_io(tensor, layouts.window, bindings)
                 self.raw.update({reader.inputs[0].name: raw for reader in layouts.gathering})
@@ -243,7 +297,7 @@ class _RegionStorage:
             name = operator.output.name
             if self.root(name) == name and name not in self.blocked:
                 layout = blocked_layout(operator.output.view, self.config.lanes)
-                lifetimes.append(Lifetime(name, layout.nbytes, index, last_use[name]))
+                lifetimes.append(Lifetime(name, layout.nbytes, index, last_use[name] + self._overlapped))
         offsets, total = plan_workspace(lifetimes)
         for name, offset in offsets.items():
             layout = blocked_layout(self._tensors[name].view, self.config.lanes)

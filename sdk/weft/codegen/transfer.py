@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from weft.schedule.mapping import Nest, NestLoop
 from weft_sim.isa import MAX_WORK, Fill, Instruction, Load, Store
 
 __all__ = ["Loop", "fill", "load", "store"]
@@ -52,46 +53,33 @@ def _pieces(run: int, loops: Sequence[Loop]) -> Iterator[tuple[int, int, int, li
     """(DRAM offset, scratchpad offset, run, at most four loops) of the instructions that cover the copy."""
     if run == 0 or any(loop.count == 0 for loop in loops):
         return
-    run, merged = _merge(run, loops)
-    yield from _split(0, 0, run, merged)
+    nest = Nest((0, 0), tuple(NestLoop(loop.count, (loop.dram, loop.scratchpad)) for loop in loops))
+    run, whole = _lengthened(run, nest)
+    for length, part in _shortened(run, whole.merged(MAX_COUNT)):
+        for piece in part.spilled(LOOPS, MAX_COUNT, MAX_WORK // length):
+            dram, scratchpad = piece.bases
+            yield dram, scratchpad, length, [Loop(loop.count, *loop.strides) for loop in piece.loops]
 
 
-def _merge(run: int, loops: Sequence[Loop]) -> tuple[int, list[Loop]]:
-    """Joins steps that continue each other: inner loops into the run, and outer loops into inner ones."""
-    kept = [loop for loop in loops if loop.count > 1]
-    while kept and kept[-1].dram == kept[-1].scratchpad == run:
+def _lengthened(run: int, nest: Nest) -> tuple[int, Nest]:
+    """The copy with the innermost steps that continue each other in its run."""
+    kept = [loop for loop in nest.loops if loop.count != 1]
+    while kept and kept[-1].strides == (run, run):
         run *= kept.pop().count
-    result: list[Loop] = []
-    for loop in reversed(kept):
-        inner = result[0] if result else None
-        continues = inner and (inner.dram * inner.count, inner.scratchpad * inner.count) == (
-            loop.dram,
-            loop.scratchpad,
-        )
-        if inner and continues and inner.count * loop.count <= MAX_COUNT:
-            result[0] = Loop(inner.count * loop.count, inner.dram, inner.scratchpad)
-        else:
-            result.insert(0, loop)
-    return run, result
+    return run, Nest(nest.bases, tuple(kept))
 
 
-def _split(dram: int, scratchpad: int, run: int, loops: list[Loop]) -> Iterator[tuple[int, int, int, list[Loop]]]:
-    if run > MAX_COUNT:
-        piece = next(size for size in range(MAX_COUNT // 64 * 64, 0, -64) if size <= run)
-        count, rest = divmod(run, piece)
-        yield from _split(dram, scratchpad, piece, [*loops, Loop(count, piece, piece)])
-        if rest:
-            yield from _split(dram + count * piece, scratchpad + count * piece, rest, loops)
+def _shortened(run: int, nest: Nest) -> Iterator[tuple[int, Nest]]:
+    """The copy with runs that an instruction can count: a long one is many equal ones and a rest."""
+    if run <= MAX_COUNT:
+        yield run, nest
         return
-    work = run
-    for loop in loops:
-        work *= loop.count
-    if len(loops) <= LOOPS and work <= MAX_WORK and all(loop.count <= MAX_COUNT for loop in loops):
-        yield dram, scratchpad, run, loops
-        return
-    outer, inner = loops[0], loops[1:]
-    for step in range(outer.count):
-        yield from _split(dram + step * outer.dram, scratchpad + step * outer.scratchpad, run, inner)
+    piece = next(size for size in range(MAX_COUNT // 64 * 64, 0, -64) if size <= run)
+    count, rest = divmod(run, piece)
+    yield piece, Nest(nest.bases, (*nest.loops, NestLoop(count, (piece, piece))))
+    if rest:
+        dram, scratchpad = nest.bases
+        yield rest, Nest((dram + count * piece, scratchpad + count * piece), nest.loops)
 
 
 def _fields(loops: list[Loop]) -> dict[str, int]:

@@ -48,9 +48,11 @@ def clip_window(first: int, outputs: int, kernel: int, stride: int, dilation: in
 
 def load_window(
     storage: Storage, x: Geometry, image: int, blocks: range, rows: Window, columns: Window, strides: InputStrides,
-    slot: int, border: int, lanes: int,
+    slot: int, border: int, lanes: int, skips: tuple[int, int] = (1, 1),
 ) -> list[Instruction]:  # fmt: skip
-    """FILLs of the borders with the byte `border`, then LOADs of the interior, into the slot (a byte address)."""
+    """FILLs of the borders with the byte `border`, then LOADs of the interior, into the slot (a byte address).
+
+    Of the interior only every skips-th row and column is loaded; `valid` counts these."""
     block, row, column = (stride * lanes for stride in (strides.block, strides.row, strides.column))
     across = (len(blocks), block)
     inside = slot + rows.before * row
@@ -63,8 +65,8 @@ def load_window(
     offset += rows.start * x.row_stride + columns.start * x.column_stride
     loops = [
         Loop(len(blocks), x.block_stride, block),
-        Loop(rows.valid, x.row_stride, row),
-        Loop(columns.valid, x.column_stride, column),
+        Loop(rows.valid, x.row_stride * skips[0], row),
+        Loop(columns.valid, x.column_stride * skips[1], column),
     ]
     if x.blocks_innermost:
         loops = [*loops[1:], loops[0]]

@@ -7,6 +7,8 @@ import onnx
 from weft.frontend.graph import Graph, is_standard
 from weft.frontend.integer import bounds, conv, matmul
 from weft.frontend.integer.emit import Match
+from weft.frontend.integer.expand_operands import ExpandOperands
+from weft.frontend.integer.gemm_factors import AbsorbGemmFactors
 from weft.frontend.integer.quantization import read, stored
 from weft.frontend.integer.store_biases import StoreBiases
 from weft.frontend.model import Model
@@ -30,7 +32,15 @@ def integerize(model: Model) -> Model:
     """
     if not model.is_quantized:
         return model
-    prepared = (UniqueNames(), LiftConstants(), InferShapes(), ExplicitPads(), StoreBiases())
+    prepared = (
+        UniqueNames(),
+        LiftConstants(),
+        InferShapes(),
+        ExplicitPads(),
+        AbsorbGemmFactors(),
+        StoreBiases(),
+        ExpandOperands(),
+    )
     graph = Graph(run_passes(model, prepared))
     for node in list(graph.nodes):
         match = _match(graph, node) if is_standard(node, "QuantizeLinear") else None

@@ -38,6 +38,11 @@ class Graph:
         self.values = {value.name: value for value in values}
         self._constants: dict[str, npt.NDArray[np.generic]] = {}
 
+    @property
+    def opset(self) -> int:
+        """The version of the standard operator set; 1 where none is stated."""
+        return next((each.version for each in self.model.opset_import if each.domain in ("", "ai.onnx")), 1)
+
     def constant(self, name: str) -> npt.NDArray[np.generic] | None:
         """The initializer of that name as an array, or None."""
         if name not in self.initializers:

@@ -28,7 +28,7 @@ from weft.ir.patterns import (
     transposed,
     view,
 )
-from weft.ir.patterns.common import Refusal
+from weft.ir.patterns.common import Refusal, unquantized
 
 __all__ = ["Pattern", "Recognition", "recognize"]
 
@@ -57,6 +57,7 @@ PATTERNS: dict[str, Pattern] = {
     "Softmax": softmax.match,
     "LogSoftmax": softmax.match,
     "MaxPool": pooling.match_max,
+    "GlobalMaxPool": pooling.match_global_max,
     "AveragePool": pooling.match_average,
     "GlobalAveragePool": pooling.match_global_average,
     "Reshape": view.match,
@@ -116,12 +117,14 @@ def recognize(graph: Graph, patterns: Sequence[Mapping[str, Pattern]] = ()) -> R
                 operator = _function(graph, node)
             except Refusal as reason:
                 refused.setdefault(node.name, str(reason))
+                for name in table.functions_behind(graph, node):
+                    refused.setdefault(name, str(reason))
                 continue
             if not taken.intersection(operator.nodes):
                 take(operator)
     for node in graph.nodes:
         if node.name not in taken:
-            refused.setdefault(node.name, _unknown(node))
+            refused.setdefault(node.name, _unknown(graph, node))
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     operators.sort(key=lambda operator: order[operator.nodes[-1]])
     fused = tuple(as_view(each) for each in fuse_movements(operators))
@@ -157,10 +160,15 @@ def _function(graph: Graph, end: onnx.NodeProto) -> Operator:
         raise
 
 
-def _unknown(node: onnx.NodeProto) -> str:
+def _unknown(graph: Graph, node: onnx.NodeProto) -> str:
     stated = next((entry.value for entry in node.metadata_props if entry.key == "weft.reason"), "")
     if stated and isinstance(stated, str):  # bytes, where a file holds no UTF-8
         return " ".join(stated.split())
     if node.op_type == "DequantizeLinear":
         return "it gives floating-point values to the host or the user"
+    known = node.op_type in table.POINTWISE or node.op_type in PATTERNS
+    operand = next((name for name in node.input if name and name not in graph.initializers), "")
+    producer = graph.producer.get(operand)
+    if known and operand and (producer is None or producer.op_type != "DequantizeLinear"):
+        return unquantized(graph, operand)
     return f"no pattern of this accelerator starts at {node.op_type} here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,12 +56,18 @@ class Emitter:
     """Rewrites one float graph; `emit` does all of it, and `restored` says afterwards what stands for what."""
 
     def __init__(
-        self, graph: Graph, plan: Plan, parameters: Mapping[str, ActivationParameters], options: QuantizeOptions
+        self,
+        graph: Graph,
+        plan: Plan,
+        parameters: Mapping[str, ActivationParameters],
+        options: QuantizeOptions,
+        floors: Mapping[str, float],
     ) -> None:
         self._graph = graph
         self._plan = plan
         self._parameters = parameters
         self._options = options
+        self._floors = floors
         self.restored: list[Restored] = []
         self._scales: dict[bytes, str] = {}
         self._dequantized: dict[str, str] = {}
@@ -123,7 +130,7 @@ class Emitter:
         if values is None or values.dtype != np.float32:
             return
         parameters = given or activation_parameters(
-            float(values.min(initial=0.0)),
+            max(float(values.min(initial=0.0)), self._floors.get(node.input[index], -math.inf)),
             float(values.max(initial=0.0)),
             self._options.activation_type,
             self._options.activation_symmetry,

@@ -8,7 +8,7 @@ import onnx
 from weft.frontend.graph import Graph, is_standard, text
 
 WEIGHTED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-BINARY = ("Add", "Sub", "Mul")
+BINARY = ("Add", "Sub", "Mul", "Max", "Min")
 # One value in, one value out: a table of 256 entries in hardware.
 UNARY = (
     "Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "Selu", "Celu",
@@ -34,6 +34,8 @@ def is_computing(graph: Graph, node: onnx.NodeProto) -> bool:
     if any(name for name in node.output[1:]) or not _is_float(graph, node.output[0]):
         return False
     operands = node.input[:2] if node.op_type in (*WEIGHTED, *BINARY) else node.input[:1]
+    if node.op_type in ("Max", "Min") and (len(node.input) != 2 or any(name in graph.constants for name in operands)):
+        return False
     if not all(_is_float(graph, name) for name in operands) or all(name in graph.constants for name in operands):
         return False
     return node.op_type not in WEIGHTED or _weights_are_quantizable(graph, node)

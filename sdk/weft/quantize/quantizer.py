@@ -21,6 +21,7 @@ from weft.quantize.calibration import CalibrationData, Samples
 from weft.quantize.emit import Emission, Emitter
 from weft.quantize.equalize import equalize
 from weft.quantize.layer_norm import fuse_layer_norms
+from weft.quantize.masks import endless_additions, find_masks, mask_floors, with_floors
 from weft.quantize.options import DEFAULT_OPTIONS, QuantizeOptions
 from weft.quantize.plan import Plan, make_plan, makers, operand_names
 from weft.quantize.ranges import Observation, Progress, observe
@@ -31,12 +32,14 @@ __all__ = ["Calibrated", "calibrate", "emit"]
 @dataclass(frozen=True)
 class Calibrated:
     """A float model ready to be quantized: normalized, equalized if asked, and observed. `exclude`: nodes that
-    stay float whatever happens. `samples`: some of the calibration data, for further runs."""
+    stay float whatever happens. `floors`: by tensor or constant that masks values, the least value that counts.
+    `samples`: some of the calibration data, for further runs."""
 
     model: Model
     options: QuantizeOptions
     exclude: frozenset[str]
     observed: Mapping[str, Observation]
+    floors: Mapping[str, float]
     samples: tuple[Mapping[str, Array], ...]
 
 
@@ -70,8 +73,12 @@ def calibrate(
     plan = make_plan(graph, kept)
     tensors = (*plan.activations, *sorted(plan.hidden))
     counted = counted_tensors(graph, plan, options)
-    observed = observe(float_model, tensors, counted, data.stream(), data.total, progress)
-    return Calibrated(float_model, options, _without_endless(graph, plan, kept, observed), observed, data.head())
+    masks = find_masks(graph)
+    observed = observe(float_model, tensors, counted, data.stream(), data.total, progress, masks.trimmed)
+    floors = mask_floors(graph, masks, observed)
+    observed = with_floors(observed, floors)
+    kept = _without_endless(graph, plan, kept | endless_additions(graph, masks, floors), observed)
+    return Calibrated(float_model, options, kept, observed, floors, data.head())
 
 
 def _with_fused(graph: Graph, exclude: frozenset[str]) -> frozenset[str]:
@@ -114,7 +121,7 @@ def _emit(calibrated: Calibrated, float_model: Model, skipped: Collection[str]) 
     if not plan.nodes:
         return Emission(float_model, plan, {}, ())
     parameters = assign_parameters(graph, plan, calibrated.observed, calibrated.options)
-    emitter = Emitter(graph, plan, parameters, calibrated.options)
+    emitter = Emitter(graph, plan, parameters, calibrated.options, calibrated.floors)
     model = InferShapes().run(emitter.emit())
     return Emission(model, plan, parameters, tuple(emitter.restored))
 

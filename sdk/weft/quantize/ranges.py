@@ -22,9 +22,13 @@ from weft.quantize.thresholds import Parametrize, entropy_range, mean_square_ran
 
 Progress = Callable[[int, int], None]
 Range = tuple[float, float]
-# Attention masks add such numbers, or infinity, to switch values off; no 8-bit scale can hold them beside the
-# rest.
-UNBOUNDED = 1e6
+Trim = Callable[[str, Array], Array]
+# Attention masks add numbers of this magnitude, or infinity, to switch values off.
+MASKING = 1e6
+# What is masked and what is not lie apart: nothing is within these fractions of the greatest magnitude.
+GAP = (2.0**-10, 2.0**-4)
+# Beyond it, products of scales would leave the normal float32 numbers.
+GREATEST = 2.0**60
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Observation:
         return entropy_range(self.distribution, parametrize)
 
 
+def untrimmed(name: str, value: Array) -> Array:
+    """All that a tensor holds."""
+    return value
+
+
 def observe(
     model: Model,
     tensors: Sequence[str],
@@ -52,11 +61,14 @@ def observe(
     samples: Iterable[Mapping[str, Array]],
     total: int,
     progress: Progress | None,
+    trimmed: Trim = untrimmed,
 ) -> dict[str, Observation]:
     """What each tensor holds over all samples, in one pass that holds one sample at a time.
 
-    Tensors in `counted` get a histogram (128 KiB each), the others their extremes alone. Tensors that reach a
-    million in magnitude, or NaN, on any sample are left out of the result. `progress(done, total)` is called
+    Tensors in `counted` get a histogram (128 KiB each), the others their extremes alone. Tensors that hold NaN,
+    2^60 in magnitude, or numbers of a million and more beside small ones with nothing between them (a mask), on
+    any sample, are left out of the result: no 8-bit scale holds them. `trimmed` says what of a tensor's values
+    counts. `progress(done, total)` is called
     after every run of the model; `total` is 0 where it is not known.
     """
     extremes: dict[str, Range] = {}
@@ -64,14 +76,15 @@ def observe(
     endless: set[str] = set()
     for values in Runner(model, tensors, total, progress).run(samples):
         for name in tensors:
-            low, high = _extremes(values[name])
-            if not (low > -UNBOUNDED and high < UNBOUNDED):
+            value = trimmed(name, values[name])
+            low, high = _extremes(value)
+            if not (low > -GREATEST and high < GREATEST) or _is_masked(value, max(-low, high)):
                 endless.add(name)
                 continue
             before = extremes.get(name, (low, high))
             extremes[name] = (min(before[0], low), max(before[1], high))
             if name in histograms and name not in endless:
-                histograms[name].add(values[name])
+                histograms[name].add(value)
     return {
         name: Observation(span, histograms[name].distribution() if name in histograms else None)
         for name, span in extremes.items()
@@ -117,6 +130,17 @@ def float_value(name: str) -> onnx.ValueInfoProto:
     """A float32 tensor of unknown shape, as an output's declaration."""
     tensor = onnx.TypeProto.Tensor(elem_type=onnx.TensorProto.FLOAT)
     return onnx.ValueInfoProto(name=name, type=onnx.TypeProto(tensor_type=tensor))
+
+
+def _is_masked(values: Array, greatest: float) -> bool:
+    """Whether huge numbers stand beside others that no scale can tell from 0."""
+    if greatest < MASKING:
+        return False
+    magnitudes = np.abs(values[values != 0])
+    return bool(
+        np.any(magnitudes < GAP[0] * greatest)
+        and not np.any((magnitudes >= GAP[0] * greatest) & (magnitudes <= GAP[1] * greatest))
+    )
 
 
 def _extremes(value: Array) -> Range:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.report.deployment import DeploymentView
 from weft.report.errors import ReportError
 from weft.report.html import render_html, write_html
 from weft.report.picture import render_picture, write_picture
@@ -9,6 +10,7 @@ from weft.report.timeline import render_timeline
 from weft.report.trace import trace_events, write_trace
 
 __all__ = [
+    "DeploymentView",
     "ReportError",
     "render_html",
     "render_picture",

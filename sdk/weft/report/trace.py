@@ -2,8 +2,9 @@
 
 Format: the Trace Event Format's JSON object form with complete events (`ph` X) and metadata events (`ph` M).
 Process 1 is the device in simulated time: one lane per unit, and one that shows the regions, back to back
-from 0. Process 2 is the host in measured time: its graphs, back to back from 0. The two clocks have nothing
-to do with each other, so they are not on one axis.
+from 0. Process 2 is the host in measured time: its graphs, back to back from 0. Process 3 is a deployment in
+simulated time: its requests are flows (`ph` s, t, f) through host, bus and devices, and asynchronous slices (`ph` b,
+e). The three clocks have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 from typing import Any
 
+from weft.report.deployment import DeploymentView, request_events
 from weft.report.files import write_text
 from weft.report.slices import RegionSpan, Slice, timeline_of
 from weft_runtime.profile import Profile
@@ -19,18 +21,23 @@ from weft_sim.isa import Unit
 
 __all__ = ["trace_events", "write_trace"]
 
-DEVICE, HOST = 1, 2
+DEVICE, HOST, REQUESTS = 1, 2, 3
 REGION_LANE = 0
 
 Event = dict[str, Any]
 
 
-def write_trace(profile: Profile, path: str | os.PathLike[str]) -> None:
+def write_trace(profile: Profile, path: str | os.PathLike[str], deployment: DeploymentView | None = None) -> None:
     """Write the trace of a run. Timestamps are microseconds: cycles ÷ the machine's clock.
 
     Raises ReportError if the device recorded no events or the file cannot be written.
     """
-    document = {"traceEvents": trace_events(profile), "displayTimeUnit": "ns", "otherData": profile.to_dict()}
+    events = trace_events(profile)
+    other = profile.to_dict()
+    if deployment is not None:
+        events += request_events(deployment, REQUESTS)
+        other["deployment"] = deployment.figures.to_dict()
+    document = {"traceEvents": events, "displayTimeUnit": "ns", "otherData": other}
     write_text(path, json.dumps(document, separators=(",", ":")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from weft_sim.isa import PARAMETER_VECTORS
@@ -45,6 +46,15 @@ class Areas:
             slots["x"], slots["weights"], slots["output"], slots["parameters"], (0, rows),
             sizes["x"], sizes["weights"], sizes["output"], sizes["parameters"], rows,
         )  # fmt: skip
+
+    def moved(self, scratchpad: int, accumulators: int) -> Areas:
+        """The same slots so many bytes and rows further on."""
+        places = {kind: self._shifted(kind, scratchpad) for kind in SHARES}
+        return dataclasses.replace(self, **places, accumulators=self._shifted("accumulators", accumulators))
+
+    def _shifted(self, kind: str, distance: int) -> tuple[int, int]:
+        first, second = getattr(self, kind)
+        return first + distance, second + distance
 
     def parameter_blocks(self, lanes: int) -> int:
         """Channel blocks whose parameter records fit in a slot."""

@@ -1,17 +1,24 @@
-"""Tiles of a convolution: the space, what fits, and the choice by an analytic estimate of cycles."""
+"""Shapes and tiles of convolutions, and what a tile's pieces hold."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from weft.schedule.areas import Areas
-from weft_sim.isa import TIMING
-from weft_sim.machine import MachineConfig
-
-__all__ = ["ConvolutionMode", "ConvolutionShape", "ConvolutionTile", "best_tile", "cuts", "input_extent"]
+__all__ = [
+    "ConvolutionMode",
+    "ConvolutionShape",
+    "ConvolutionTile",
+    "all_input_pieces",
+    "all_weight_pieces",
+    "box_counts",
+    "cuts",
+    "follows_output",
+    "input_blocks",
+    "input_bytes",
+    "input_extent",
+    "weight_bytes",
+]
 
 
 class ConvolutionMode(Enum):
@@ -27,7 +34,9 @@ class ConvolutionMode(Enum):
 @dataclass(frozen=True)
 class ConvolutionShape:
     """What the tile search needs to know. Blocks are of `lanes` channels; `reduce_blocks` is the most input blocks
-    (IM2COL: vectors of one gathered window) that one output block reads; `kernel` is (1, 1) for IM2COL."""
+    (IM2COL: vectors of one gathered window) that one output block reads; `kernel` is (1, 1) for IM2COL. `skips`: of an
+    axis along which the kernel is 1, only every skips-th row or column is loaded, and its stride is 1. `joins`: tensors
+    like the output that the epilogue reads. `by_rows`: positions are the outermost loop, in several tiles."""
 
     mode: ConvolutionMode
     images: int
@@ -38,20 +47,27 @@ class ConvolutionShape:
     kernel: tuple[int, int]
     strides: tuple[int, int]
     dilations: tuple[int, int]
+    skips: tuple[int, int] = (1, 1)
+    joins: int = 0
+    by_rows: bool = False
     run_bytes: int = 0
     runs_per_position: int = 0
 
 
 @dataclass(frozen=True)
 class ConvolutionTile:
-    """Output rows, columns and channel blocks of a tile, input blocks of one reduction step, and the loop order:
-    weights_outer keeps a weight tile while walking over positions, else an input tile while walking over channels."""
+    """Output rows, columns and channel blocks of a box (what one accumulator piece holds), output blocks of a weight
+    piece, input blocks of an input or weight piece, and the loop order: weights_outer keeps a weight piece while walking
+    over positions, else an input piece while walking over channels. Inputs lie in front of the scratchpad address
+    `boundary`, weights behind it, both as rings: what fits is loaded once."""
 
     rows: int
     columns: int
     out_blocks: int
+    weight_blocks: int
     reduce_blocks: int
     weights_outer: bool
+    boundary: int
 
 
 def input_extent(outputs: int, kernel: int, stride: int, dilation: int) -> int:
@@ -64,44 +80,13 @@ def cuts(extent: int) -> list[int]:
     return sorted({-(-extent // n) for n in range(1, extent + 1)}, reverse=True)
 
 
-def best_tile(shape: ConvolutionShape, config: MachineConfig) -> tuple[ConvolutionTile, float] | None:
-    """The tile of least estimated cycles and that estimate, or None if not even the smallest tile fits."""
-    areas = Areas.of(config)
-    found = [(_estimate(shape, tile, config), tile) for tile in _space(shape, areas, config)]
-    if not found:
-        return None
-    cost, tile = min(found, key=lambda item: (item[0], -item[1].out_blocks, -item[1].rows))
-    return tile, cost
-
-
-def _space(shape: ConvolutionShape, areas: Areas, config: MachineConfig) -> Iterator[ConvolutionTile]:
-    """Every tile that fits. Reductions are split only where unsplit ones do not fit, columns likewise."""
-    for reduce_blocks in cuts(shape.reduce_blocks) if shape.mode == ConvolutionMode.DENSE else [shape.reduce_blocks]:
-        found = False
-        for columns in cuts(shape.columns):
-            for tile in _with_columns(shape, columns, reduce_blocks, areas, config):
-                found = True
-                yield tile
-                yield dataclasses.replace(tile, weights_outer=False)
-            if found and columns * 4 <= max(shape.columns, 64):
-                break
-        if found:
-            return
-
-
-def _with_columns(
-    shape: ConvolutionShape, columns: int, reduce_blocks: int, areas: Areas, config: MachineConfig
-) -> Iterator[ConvolutionTile]:
-    for out_blocks in cuts(shape.out_blocks):
-        for rows in cuts(shape.rows):
-            tile = ConvolutionTile(rows, columns, out_blocks, reduce_blocks, True)
-            if _fits(shape, tile, areas, config):
-                yield tile
-                break  # fewer rows would only make more tiles of the same kind
+def follows_output(shape: ConvolutionShape) -> bool:
+    """Whether different output blocks read different input blocks."""
+    return shape.mode in (ConvolutionMode.GROUPED, ConvolutionMode.DEPTHWISE)
 
 
 def input_blocks(shape: ConvolutionShape, tile: ConvolutionTile) -> int:
-    """Input blocks resident for one tile (an upper bound for GROUPED)."""
+    """Input blocks of one input piece (an upper bound for GROUPED)."""
     match shape.mode:
         case ConvolutionMode.DEPTHWISE:
             return tile.out_blocks
@@ -111,64 +96,33 @@ def input_blocks(shape: ConvolutionShape, tile: ConvolutionTile) -> int:
             return tile.reduce_blocks
 
 
-def _weight_vectors(shape: ConvolutionShape, tile: ConvolutionTile, lanes: int) -> int:
-    taps = shape.kernel[0] * shape.kernel[1]
-    if shape.mode == ConvolutionMode.DEPTHWISE:
-        return tile.out_blocks * taps
-    return tile.out_blocks * tile.reduce_blocks * taps * lanes
-
-
-def _fits(shape: ConvolutionShape, tile: ConvolutionTile, areas: Areas, config: MachineConfig) -> bool:
-    lanes, positions = config.lanes, tile.rows * tile.columns
-    if positions * tile.out_blocks > areas.accumulator_rows or positions * tile.out_blocks * lanes > areas.output_bytes:
-        return False
-    if tile.out_blocks > areas.parameter_blocks(lanes):
-        return False
-    if _weight_vectors(shape, tile, lanes) * lanes > areas.weight_bytes:
-        return False
+def input_bytes(shape: ConvolutionShape, tile: ConvolutionTile, lanes: int) -> int:
+    """Bytes of one input piece, borders included."""
     rows = input_extent(tile.rows, shape.kernel[0], shape.strides[0], shape.dilations[0])
     columns = input_extent(tile.columns, shape.kernel[1], shape.strides[1], shape.dilations[1])
-    if shape.mode == ConvolutionMode.DEPTHWISE and shape.kernel[0] > 1 and columns > config.line_depth:
-        return False
-    return rows * columns * input_blocks(shape, tile) * lanes <= areas.x_bytes
+    return rows * columns * input_blocks(shape, tile) * lanes
 
 
-def _estimate(shape: ConvolutionShape, tile: ConvolutionTile, config: MachineConfig) -> float:
-    """Cycles if units overlap perfectly (the busiest one's), plus what the first load and the last store add."""
-    lanes = config.lanes
-    spatial = shape.images * -(-shape.rows // tile.rows) * -(-shape.columns // tile.columns)
-    channel = -(-shape.out_blocks // tile.out_blocks)
-    split = -(-shape.reduce_blocks // tile.reduce_blocks)
-    positions = shape.images * shape.rows * shape.columns
-    mxu = _mxu_cycles(shape, tile, lanes, spatial) + 12 * spatial * channel * split
-    rows = input_extent(tile.rows, shape.kernel[0], shape.strides[0], shape.dilations[0])
-    columns = input_extent(tile.columns, shape.kernel[1], shape.strides[1], shape.dilations[1])
-    x_tile = rows * columns * input_blocks(shape, tile) * lanes / config.dram_bytes_per_cycle
-    if shape.mode == ConvolutionMode.IM2COL:
-        beats = -(-(shape.run_bytes + config.dram_beat_bytes - 1) // config.dram_beat_bytes)
-        x_tile = tile.rows * tile.columns * shape.runs_per_position * max(beats, 1 + shape.run_bytes // lanes)
-    w_tile = (_weight_vectors(shape, tile, lanes) + 8 * tile.out_blocks) * lanes / config.dram_bytes_per_cycle
-    follows_channels = shape.mode in (ConvolutionMode.DEPTHWISE, ConvolutionMode.GROUPED)
-    x_loads = spatial * (channel if tile.weights_outer or follows_channels else 1) * split
-    w_loads = channel * split * (spatial if split > 1 or not tile.weights_outer else 1)
-    if channel == split == 1:
-        w_loads = 1
-    if channel == split == 1 or (spatial == split == 1 and not follows_channels):
-        x_loads = spatial
-    stored = positions * shape.out_blocks * lanes / config.dram_bytes_per_cycle
-    dram = x_loads * x_tile + w_loads * w_tile + stored
-    vpu = positions * shape.out_blocks + (8 + TIMING["VPU_LATENCY"]) * spatial * channel * tile.out_blocks
-    tail = tile.rows * tile.columns * tile.out_blocks * (1 + lanes / config.dram_bytes_per_cycle)
-    return max(mxu, dram, vpu) + x_tile + w_tile + tail + 3 * config.dram_latency
-
-
-def _mxu_cycles(shape: ConvolutionShape, tile: ConvolutionTile, lanes: int, spatial: int) -> float:
+def weight_bytes(shape: ConvolutionShape, tile: ConvolutionTile, lanes: int) -> int:
+    """Bytes of the weights of one box and one piece of the reduction."""
     taps = shape.kernel[0] * shape.kernel[1]
-    positions = tile.rows * tile.columns
     if shape.mode == ConvolutionMode.DEPTHWISE:
-        per_pass = min(shape.kernel[0], 4, lanes // shape.kernel[1])
-        passes = -(-shape.kernel[0] // per_pass)
-        columns = input_extent(tile.columns, shape.kernel[1], shape.strides[1], 1)
-        stream = input_extent(tile.rows, per_pass, shape.strides[0], 1) * columns
-        return spatial * shape.out_blocks * passes * max(stream, lanes + 4)
-    return spatial * shape.out_blocks * shape.reduce_blocks * taps * max(positions, lanes + 4)
+        return tile.out_blocks * taps * lanes
+    return tile.out_blocks * tile.reduce_blocks * taps * lanes * lanes
+
+
+def box_counts(shape: ConvolutionShape, tile: ConvolutionTile) -> tuple[int, int, int]:
+    """Positions, channels and parts of the reduction: how many pieces of each."""
+    places = shape.images * -(-shape.rows // tile.rows) * -(-shape.columns // tile.columns)
+    return places, -(-shape.out_blocks // tile.out_blocks), -(-shape.reduce_blocks // tile.reduce_blocks)
+
+
+def all_input_pieces(shape: ConvolutionShape, tile: ConvolutionTile) -> int:
+    """How many different input pieces there are."""
+    places, channels, parts = box_counts(shape, tile)
+    return places * parts * (channels if follows_output(shape) else 1)
+
+
+def all_weight_pieces(shape: ConvolutionShape, tile: ConvolutionTile) -> int:
+    """How many different weight pieces there are."""
+    return -(-shape.out_blocks // tile.weight_blocks) * box_counts(shape, tile)[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from weft.schedule.areas import Areas
 from weft.schedule.convolution import cuts
 from weft_sim.machine import MachineConfig
 
-__all__ = ["ProductShape", "ProductTile", "choose_product_tile"]
+__all__ = ["ProductShape", "ProductTile", "choose_product_tile", "estimated_product_cycles", "product_tile_fits"]
 
 INSTRUCTION_CYCLES = 10
 INSTRUCTIONS = 8
@@ -93,3 +94,18 @@ def _estimate(shape: ProductShape, tile: ProductTile, config: MachineConfig) -> 
     dram = (x_loads * a + w_loads * b + count // steps[3] * y) * lanes / config.dram_bytes_per_cycle
     issue = count * INSTRUCTIONS * INSTRUCTION_CYCLES
     return max(mxu, vpu, dram, issue) + (a + b + y) * lanes / config.dram_bytes_per_cycle
+
+
+def product_tile_fits(shape: ProductShape, tile: ProductTile, config: MachineConfig) -> bool:
+    """Whether the machine's memories hold everything that the tile needs."""
+    return _fits(shape, tile, _areas(config), config.lanes)
+
+
+@functools.lru_cache(maxsize=16)
+def _areas(config: MachineConfig) -> Areas:
+    return Areas.of(config)
+
+
+def estimated_product_cycles(shape: ProductShape, tile: ProductTile, config: MachineConfig) -> float:
+    """The analytic estimate by which `choose_product_tile` chooses."""
+    return _estimate(shape, tile, config)

@@ -275,13 +275,33 @@ def test_unquantized_result_stays_literal(make_model):
     assert "Conv" in kinds(integerize(normalize(load(proto))))
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 1.0), (1.0, 2.0)])
-def test_gemm_with_factors_stays_literal(make_model, alpha, beta):
+def gemm_with_factors(make_model, alpha, beta, bias, axis=None):
     build = Qdq()
-    a, b = build.source("a", "uint8", [2, 5]), build.weights("b", "int8", (5, 6))
-    build.add("Gemm", [a, b, build.bias("c", 6, build.scale("a", "b"))], "gemm", alpha=alpha, beta=beta)
+    a, b = build.source("a", "uint8", [2, 5]), build.weights("b", "int8", (5, 6), axis)
+    if bias == "float":
+        build.constants["c"] = np.linspace(-1, 1, 6, dtype=np.float32)
+    inputs = {"int32": [build.bias("d", 6, build.scale("a", "b"))], "float": ["c"], "none": []}[bias]
+    build.add("Gemm", [a, b, *inputs], "gemm", alpha=alpha, beta=beta)
     build.quantize("gemm", "uint8", 0.05, 90)
-    proto = make_model(build.nodes, build.inputs, ["y"], build.constants)
+    return make_model(build.nodes, build.inputs, ["y"], build.constants)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 1.0), (1.0, 2.0), (0.7, -1.5), (3.0, 3.0)])
+@pytest.mark.parametrize(("bias", "axis"), [("int32", None), ("int32", 1), ("float", None), ("none", None)])
+def test_factors_of_gemm_go_into_scales(make_model, alpha, beta, bias, axis):
+    proto = gemm_with_factors(make_model, alpha, beta, bias, axis)
+    model = integerize(normalize(load(proto)))
+    assert set(kinds(model)) <= {"QLinearConv", "QLinearMatMul", "Reshape"}
+    literal = onnxruntime.InferenceSession(proto.SerializeToString(), plain_options(), ["CPUExecutionProvider"])
+    feed = {"a": np.random.default_rng(1).integers(0, 256, (2, 5)).astype(np.uint8)}
+    expected, found = (session.run(None, feed)[0].astype(int) for session in (literal, reference_session(model)))
+    assert np.abs(found - expected).max() <= 1  # half an accumulator's step in the bias
+    assert len(np.unique(expected)) > 3
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 1e-45])
+def test_gemm_with_a_factor_that_is_no_scale_stays_literal(make_model, alpha):
+    proto = gemm_with_factors(make_model, alpha, 1.0, "int32")
     assert "Gemm" in kinds(integerize(normalize(load(proto))))
 
 

@@ -329,7 +329,7 @@ def test_sums_of_many_tensors_are_quantized_as_additions(make_model):
     ]
 
 
-@pytest.mark.parametrize("lowest", [-np.inf, -3e38, -1e9])
+@pytest.mark.parametrize("lowest", [-np.inf, -3e38, -1e9, -1e6])
 def test_what_masks_make_unbounded_stays_float(make_model, lowest):
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["scores"], name="scores"),
@@ -344,6 +344,20 @@ def test_what_masks_make_unbounded_stays_float(make_model, lowest):
     model = quantize(source, feed)
     counts = Counter(kinds(integerize(model)))
     assert (counts["QLinearMatMul"], counts["Add"], counts["Softmax"]) == (2, 1, 1)
+    assert error_of(model, source, feed) < 0.05
+
+
+@pytest.mark.parametrize(("factor", "stored"), [(1e7, True), (1e15, True), (1e19, False)])
+def test_numbers_that_are_huge_everywhere_are_stored(make_model, factor, stored):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["huge"]),
+        helper.make_node("MatMul", ["huge", "w"], ["y"]),
+    ]
+    values = {"w": normal((8, 8), 1)}
+    source = load(make_model(nodes, {"x": (FLOAT, [16, 8])}, ["y"], values))
+    feed = {"x": normal((16, 8), 2) * np.float32(factor)}
+    model = quantize(source, feed)
+    assert (kinds(integerize(model)).count("QLinearMatMul") == 2) is stored
     assert error_of(model, source, feed) < 0.05
 
 

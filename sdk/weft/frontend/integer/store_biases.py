@@ -14,7 +14,7 @@ from weft.frontend.integer.quantization import Quantization, activation, read, s
 from weft.frontend.model import Model
 from weft.frontend.origins import record
 
-__all__ = ["StoreBiases"]
+__all__ = ["StoreBiases", "is_stored"]
 
 # As the quantizer has it: half of the accumulator.
 LIMIT = 2.0**30
@@ -49,7 +49,7 @@ def _store(graph: Graph, node: onnx.NodeProto) -> bool:
         return False
     channels = _channels(graph, product, w.name)
     fits = bias.size == bias.shape[-1] == channels and w.quantization.dtype in (np.int8, np.uint8)
-    if not fits or not _is_stored(graph, node.output[0]):
+    if not fits or not is_stored(graph, node.output[0]):
         return False
     scale = _scale(x.quantization, w.quantization)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -92,7 +92,7 @@ def _channels(graph: Graph, product: onnx.NodeProto, weights: str) -> int | None
     return shape[0] if rows else shape[-1]
 
 
-def _is_stored(graph: Graph, name: str) -> bool:
+def is_stored(graph: Graph, name: str) -> bool:
     """Whether a result goes, through Relu and Clip at most, into one QuantizeLinear alone."""
     reader = graph.only_consumer(name)
     while reader is not None and bounds.is_bounding(graph, reader):

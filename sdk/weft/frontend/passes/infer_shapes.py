@@ -10,12 +10,14 @@ from onnx import helper, shape_inference
 from weft.errors import ModelError
 from weft.frontend.graph import is_standard
 from weft.frontend.model import Model
+from weft.frontend.passes.pool_extents import round_down
 from weft.frontend.topology import all_graphs
 
 HIDDEN_DOMAIN = "weft.hidden"
 # Shapes never depend on the values of larger constants, and copying those costs time.
 LARGE_CONSTANT = 4096
-# Inference runs once for each time that a Slice waits for a result behind another; what waits longer stays unknown.
+# Inference runs once for each time that a Slice waits for a result behind another, and for each pooling that starts
+# in the padding; what waits longer stays unknown.
 ROUNDS = 64
 SOUND = frozenset(
     {
@@ -48,7 +50,7 @@ class InferShapes:
             for _ in range(ROUNDS):
                 inferred = shape_inference.infer_shapes(sketch, strict_mode=False, data_prop=True)
                 _check_extents(inferred, model.name)
-                if not hidden or not _show_slices(sketch, inferred):
+                if not round_down(sketch, inferred) and not (hidden and _show_slices(sketch, inferred)):
                     break
         except (shape_inference.InferenceError, RuntimeError, ValueError):
             return model

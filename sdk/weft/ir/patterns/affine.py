@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from weft.ir.affine import ChannelAffine, RowAffine
 from weft.ir.graph import Graph
 from weft.ir.operators import Tensor
-from weft.ir.patterns.common import DTYPES, Refusal, dequantized, quantized_behind
+from weft.ir.patterns.common import DTYPES, Refusal, dequantized, quantized_behind, unquantized
 from weft.ir.patterns.evaluate import session
 
 __all__ = ["ends_at", "match"]
@@ -85,7 +85,7 @@ def _chain(graph: Graph, last: onnx.NodeProto) -> _Chain:
         if producer is not None and producer.op_type == "DequantizeLinear":
             return _Chain(nodes, dequantized(graph, value)[1], value)
         if producer is None or producer.op_type not in STEPS or producer.domain not in ("", "ai.onnx"):
-            raise Refusal("an input is not quantized")
+            raise Refusal(unquantized(graph, value))
         if graph.only_consumer(value) is None:
             raise Refusal("an inner float value is read elsewhere")
         nodes.insert(0, producer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper
 
 from weft.ir.graph import Graph, attributes
 from weft.ir.operators import Tensor
@@ -14,10 +15,12 @@ __all__ = [
     "clamp_behind",
     "constant",
     "dequantized",
+    "element_type",
     "integers",
     "quantized_behind",
     "scalar",
     "tensor",
+    "unquantized",
 ]
 
 DTYPES = {onnx.TensorProto.INT8: "int8", onnx.TensorProto.UINT8: "uint8"}
@@ -46,8 +49,10 @@ def scalar(graph: Graph, name: str, what: str) -> npt.NDArray[np.generic]:
 def tensor(graph: Graph, name: str, scale: str, zero_point: str, *, ranks: range = range(1, 5)) -> Tensor:
     """An activation with its quantization parameters. Raises Refusal unless it is 8-bit, per-tensor and static."""
     scale_value = scalar(graph, scale, "scale")
-    if scale_value.dtype != np.float32 or not np.isfinite(scale_value) or float(scale_value) <= 0:
-        raise Refusal("its scale is not a positive float32")
+    if scale_value.dtype != np.float32:
+        raise Refusal(f"its scale is {scale_value.dtype}; the accelerator computes with float32 scales")
+    if not np.isfinite(scale_value) or float(scale_value) <= 0:
+        raise Refusal("its scale is not a positive number")
     zero = scalar(graph, zero_point, "zero point") if zero_point else np.uint8(0)
     if zero.dtype not in (np.dtype(np.int8), np.dtype(np.uint8)):
         raise Refusal(f"{zero.dtype} activations stay on the host")
@@ -65,11 +70,32 @@ def dequantized(graph: Graph, name: str) -> tuple[onnx.NodeProto, Tensor]:
     """The DequantizeLinear that makes this float value, and the quantized activation behind it."""
     node = graph.producer.get(name)
     if node is None or node.op_type != "DequantizeLinear":
-        raise Refusal("an input is not quantized")
+        raise Refusal(unquantized(graph, name))
     if node.input[0] in graph.initializers:
         raise Refusal("an input is a constant")
     zero = node.input[2] if len(node.input) > 2 else ""
     return node, tensor(graph, node.input[0], node.input[1], zero)
+
+
+def unquantized(graph: Graph, name: str) -> str:
+    """Why a value that no DequantizeLinear makes is no operand of the accelerator, for `weft explain`."""
+    kind = element_type(graph, name)
+    stored = {int(each): spelled for each, spelled in DTYPES.items()}
+    if kind in stored:
+        return f"its operand {name!r} is {stored[kind]} without a scale"
+    if kind in (None, onnx.TensorProto.FLOAT):
+        return f"its operand {name!r} is float32 and not quantized"
+    written = str(helper.tensor_dtype_to_string(kind)).removeprefix("TensorProto.").lower()
+    return f"its operand {name!r} is {written}; the accelerator takes int8 and uint8"
+
+
+def element_type(graph: Graph, name: str) -> int | None:
+    """A value's ONNX element type, None where it is not known."""
+    if name in graph.initializers:
+        return int(graph.initializers[name].data_type)
+    value = graph.values.get(name)
+    kind = int(value.type.tensor_type.elem_type) if value is not None else 0
+    return kind or None
 
 
 def quantized_behind(graph: Graph, name: str) -> tuple[list[str], Tensor, int, int]:

@@ -8,7 +8,7 @@ import onnx
 
 from weft.ir.graph import Graph
 from weft.ir.operators import BinaryKind, Elementwise, Tensor
-from weft.ir.patterns.common import Refusal, dequantized, quantized_behind, tensor
+from weft.ir.patterns.common import Refusal, dequantized, quantized_behind, tensor, unquantized
 
 __all__ = ["match"]
 
@@ -36,7 +36,7 @@ def match(graph: Graph, node: onnx.NodeProto) -> Elementwise:
 def _operand(graph: Graph, name: str) -> tuple[Tensor, npt.NDArray[np.generic] | None]:
     producer = graph.producer.get(name)
     if producer is None or producer.op_type != "DequantizeLinear":
-        raise Refusal("an input is not quantized")
+        raise Refusal(unquantized(graph, name))
     stored = graph.constant(producer.input[0])
     if stored is None:
         return dequantized(graph, name)[1], None

@@ -27,7 +27,7 @@ def refuse_product(graph: Graph, node: onnx.NodeProto) -> NoReturn:
 
 def refuse_index(graph: Graph, node: onnx.NodeProto) -> NoReturn:
     """ArgMax and ArgMin. Raises Refusal, always."""
-    raise Refusal("its result are int64 numbers of elements; what the accelerator gives the host are int8 and uint8")
+    raise Refusal("its result is int64 element numbers; what the accelerator gives the host is int8 and uint8")
 
 
 def _stored(graph: Graph, name: str) -> tuple[str, int | None]:

@@ -112,7 +112,7 @@ def _cone(graph: Graph, end: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list
         if producer.op_type == "DequantizeLinear":
             leaves[value] = None
             continue
-        if producer.op_type not in MOVES or producer.domain not in ("", "ai.onnx"):
+        if producer.op_type not in MOVES or producer.domain not in ("", "ai.onnx") or _interpolates(producer):
             raise Refusal(f"it quantizes what {producer.op_type} computes in floating point")
         _check(graph, producer)
         if producer.name not in names:
@@ -129,8 +129,12 @@ def _check(graph: Graph, node: onnx.NodeProto) -> None:
     for name in node.input[1:]:
         if name and name not in graph.initializers:
             raise Refusal(f"its operand {name!r} is not constant")
-    if node.op_type == "Resize" and attributes(node).get("mode", b"nearest") not in (b"nearest", "nearest"):
+    if _interpolates(node):
         raise Refusal("only Resize of mode nearest moves without computing")
+
+
+def _interpolates(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Resize" and attributes(node).get("mode", b"nearest") not in (b"nearest", "nearest")
 
 
 def _dequantized(graph: Graph, name: str) -> Tensor:

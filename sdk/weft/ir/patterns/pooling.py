@@ -8,9 +8,11 @@ from weft.ir.graph import Graph, attributes
 from weft.ir.operators import AveragePool, MaxPool, SumOrder, Tensor
 from weft.ir.patterns.common import Refusal, dequantized, integers, quantized_behind
 
-__all__ = ["match_average", "match_global_average", "match_max"]
+__all__ = ["match_average", "match_global_average", "match_global_max", "match_max"]
 
 LARGEST_SMALL_KERNEL = 32
+ROWS_SINCE = 19
+"""AveragePool of this operator set and later adds row by row in ONNX Runtime, whatever the window."""
 
 
 def match_max(graph: Graph, node: onnx.NodeProto) -> MaxPool:
@@ -26,6 +28,13 @@ def match_max(graph: Graph, node: onnx.NodeProto) -> MaxPool:
     return MaxPool(node.name, nodes, (x,), output, kernel, strides, pads, full, low, high)
 
 
+def match_global_max(graph: Graph, node: onnx.NodeProto) -> MaxPool:
+    """Maximum over all of height and width."""
+    x, nodes, output, low, high = _surroundings(graph, node)
+    kernel = (x.view[2], x.view[3])
+    return MaxPool(node.name, nodes, (x,), output, kernel, kernel, (0, 0, 0, 0), (1, 1), low, high)
+
+
 def match_average(graph: Graph, node: onnx.NodeProto) -> AveragePool:
     """Average pooling, padded or not. Which order ONNX Runtime adds in was measured (docs/numerics.md)."""
     x, nodes, output, low, high = _surroundings(graph, node)
@@ -36,7 +45,7 @@ def match_average(graph: Graph, node: onnx.NodeProto) -> AveragePool:
     counts = _counts(node, x, output, kernel, strides, pads)
     includes, ceils = bool(given.get("count_include_pad", 0)), bool(given.get("ceil_mode", 0))
     order = SumOrder.ROWS
-    if includes and ceils:
+    if graph.opset >= ROWS_SINCE or (includes and ceils):
         pass  # another kernel of ONNX Runtime than for all else
     elif kernel == x.view[2:] and strides == (1, 1) and not any(pads):
         order = SumOrder.PARTIAL

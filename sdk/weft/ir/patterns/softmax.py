@@ -18,9 +18,8 @@ def match(graph: Graph, node: onnx.NodeProto) -> Softmax:
     """Along axis 1 or the last one; opset 12 and earlier flatten, which is the same where the axis is the last."""
     _, x = dequantized(graph, node.input[0])
     rank = len(x.shape)
-    version = next((each.version for each in graph.model.opset_import if each.domain in ("", "ai.onnx")), 1)
-    axis = int(attributes(node).get("axis", 1 if version < 13 else -1)) % rank  # type: ignore[call-overload]
-    if version < 13 and axis != rank - 1:
+    axis = int(attributes(node).get("axis", 1 if graph.opset < 13 else -1)) % rank  # type: ignore[call-overload]
+    if graph.opset < 13 and axis != rank - 1:
         raise Refusal("it flattens its input, as operators before opset 13 do")
     if not axis_forms(rank, axis):
         raise Refusal(f"axis {axis} of {rank} cannot lie in the lanes; axis 1 and the last one can")

@@ -12,15 +12,15 @@ from weft.ir.graph import Graph
 from weft.ir.operators import TableLookup, Tensor
 from weft.ir.patterns.common import DTYPES, Refusal, dequantized, tensor
 
-__all__ = ["POINTWISE", "match"]
+__all__ = ["POINTWISE", "functions_behind", "match"]
 
 POINTWISE = frozenset(
     {
-        "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos",
-        "Cosh", "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
-        "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "Not", "PRelu", "Pow", "Reciprocal", "Relu",
-        "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum",
-        "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where",
+        "Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos",
+        "Cosh", "Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid",
+        "HardSwish", "Identity", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mish", "Mul", "Neg", "Not",
+        "Or", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus",
+        "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
     }
 )  # fmt: skip
 """Operators whose result at a position depends on their operands at that position alone."""
@@ -75,6 +75,20 @@ def _cone(graph: Graph, end: onnx.NodeProto) -> tuple[list[onnx.NodeProto], Tens
         if each.output[0] in graph.output_names:
             raise Refusal("an inner float value is an output of the model")
     return nodes, next(iter(sources.values()))
+
+
+def functions_behind(graph: Graph, end: onnx.NodeProto) -> list[str]:
+    """Names of the functions of one value that lead to a QuantizeLinear, back to the first other node."""
+    names: dict[str, None] = {}
+    open_values = [end.input[0]]
+    while open_values and len(names) < MAX_NODES:
+        producer = graph.producer.get(open_values.pop())
+        if producer is None or producer.op_type not in POINTWISE or producer.domain not in ("", "ai.onnx"):
+            continue
+        if producer.name not in names:
+            names[producer.name] = None
+            open_values += [name for name in producer.input if name]
+    return list(names)
 
 
 def _check_constant(graph: Graph, name: str) -> None:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import secrets
-import sys
 from pathlib import Path
+
+from weft.cache_folder import cache_folder, replace_file
 
 __all__ = ["NumberCache", "cache_folder"]
 
 MAX_FILE_BYTES = 4 << 20
 MAX_ENTRIES = 20_000
 MAX_VALUE = 1 << 44
-
-
-def cache_folder() -> Path:
-    """Where Weft keeps what it can compute again: WEFT_CACHE, or else the platform's cache folder."""
-    given = os.environ.get("WEFT_CACHE")
-    if given:
-        return Path(given)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "weft"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "weft"
 
 
 class NumberCache:
@@ -53,20 +43,8 @@ class NumberCache:
             return
         self._changed = False
         everything = list({**_read(self.path), **self._numbers}.items())[-MAX_ENTRIES:]
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(dict(everything), separators=(",", ":")))
-            temporary.replace(self.path)
-        except OSError:
-            _forget(temporary)
-
-
-def _forget(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
+        with contextlib.suppress(OSError):
+            replace_file(self.path, json.dumps(dict(everything), separators=(",", ":")))
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -25,7 +25,7 @@ from weft.ir.operators import Convolution
 from weft.partition.costs.cache import NumberCache, cache_folder
 from weft_sim.machine import MachineConfig
 
-__all__ = ["OperatorCycles"]
+__all__ = ["OperatorCycles", "compiler_digest"]
 
 FILE = "operator-cycles.json"
 SCALE_FREE = (Convolution, Movement, TableLookup)
@@ -44,7 +44,7 @@ class OperatorCycles:
     def __init__(self, config: MachineConfig, folder: Path | None = None) -> None:
         self.config = config
         self._cache = _shared_cache((cache_folder() if folder is None else folder) / FILE)
-        self._prefix = f"{_compiler()}:{config.hash()}:"
+        self._prefix = f"{compiler_digest()}:{config.hash()}:"
 
     def cycles(self, operator: Operator) -> int:
         """Cycles of the operator alone. Raises CompileError if it does not fit the machine."""
@@ -68,7 +68,7 @@ def _shared_cache(path: Path) -> NumberCache:
 
 
 @functools.cache
-def _compiler() -> str:
+def compiler_digest() -> str:
     """A digest of the code that decides about cycles: operators, schedules, emission, and the simulator."""
     state = hashlib.sha256()
     folders = [Path(folder) for each in (weft.ir, weft.schedule, weft.codegen, weft_sim) for folder in each.__path__]
