@@ -214,6 +214,18 @@ def test_equal_branches_are_compiled_once() -> None:
     agrees(model, executable, 8)
 
 
+def test_a_branch_that_no_sample_takes_is_quantized_too() -> None:
+    g = GraphWriter()
+    state = dense(g, g.value("vector", FLOAT, [1, SIZE]), 1)
+    never = g.above(g.node("ReduceMax", [state], keepdims=0), 1e6)
+    then, otherwise = g.body(), g.body()
+    both = g.if_(never, then, [dense(then, dense(then, state, 2), 4)], otherwise, [dense(otherwise, state, 3)])
+    model = quantized(g.model([(both, FLOAT, [1, SIZE])]))
+    executable = compiled(model)
+    assert executable.offloaded_macs == executable.macs == 4 * SIZE * SIZE
+    assert agrees(model, executable, 4) == {("else",)}
+
+
 def test_pins_name_nodes_in_branches() -> None:
     model = quantized(gated())
     names = [node.name for node in compiled(model).nodes if node.op == "QLinearConv"]

@@ -7,10 +7,11 @@ from weft.dynamic.form import Form
 from weft.dynamic.identity import body_key
 from weft.dynamic.narrow import narrow, store_merged
 from weft.dynamic.reference import integer_graph
-from weft.dynamic.run import FormRunner
+from weft.dynamic.run import ExploringRunner, FormRunner
 from weft.dynamic.split import Splitting, split
 
 __all__ = [
+    "ExploringRunner",
     "Form",
     "FormRunner",
     "Splitting",

@@ -12,11 +12,12 @@ from weft.dynamic.form import Form
 from weft.frontend.session import reference_session
 from weft.frontend.session_options import RUNTIME_ERRORS
 from weft.frontend.validate import first_line
+from weft_runtime.control import Branch, Loop
 from weft_runtime.errors import HostError, SessionError
 from weft_runtime.interpreter import Decision, Interpreter
 from weft_runtime.steps import TensorSignature
 
-__all__ = ["FormRunner", "Observe"]
+__all__ = ["ExploringRunner", "FormRunner", "Observe"]
 
 Array = npt.NDArray[Any]
 Observe = Callable[[int, Mapping[str, Array]], None]
@@ -30,12 +31,15 @@ class FormRunner:
         self._form = form
         self._observe = observe
         self._sessions = [reference_session(each) for each in form.networks]
-        self._interpreter: Interpreter[Any] = Interpreter(form.body, self)
+        self._interpreter = self._interpreter_of(form)
 
     def run(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Any], tuple[Decision, ...]]:
         """The model's outputs by name, and the path."""
         results, path = self._interpreter.run(dict(inputs))
         return dict(zip((each.name for each in self._form.model.outputs), results, strict=True)), path
+
+    def _interpreter_of(self, form: Form) -> Interpreter[Any]:
+        return Interpreter(form.body, self)
 
     def launch(self, network: int, inputs: Sequence[Any]) -> Sequence[Any]:
         """A sub-network's outputs. Raises HostError where ONNX Runtime fails."""
@@ -64,3 +68,28 @@ class FormRunner:
         if not slices:
             return np.zeros((0, *(extent if isinstance(extent, int) else 0 for extent in each.shape)), each.dtype)
         return np.stack(slices)
+
+
+class ExploringRunner(FormRunner):
+    """A runner that also goes where the inputs do not lead: before the branch that is taken runs the other one, before
+    a loop its body once, both without effect. So every sub-network is launched with plausible inputs."""
+
+    def _interpreter_of(self, form: Form) -> Interpreter[Any]:
+        return _Explorer(form.body, self)
+
+
+class _Explorer(Interpreter[Any]):
+    def _run_branch(self, branch: Branch) -> None:
+        before, scalars = dict(self.values), dict(self._scalars)
+        self._run_block(branch.otherwise if self._scalars[branch.condition] else branch.then)
+        self.values, self._scalars = before, scalars
+        super()._run_branch(branch)
+
+    def _run_loop(self, loop: Loop) -> None:
+        before, scalars = dict(self.values), dict(self._scalars)
+        self.values.update({name: before[start] for name, start in zip(loop.parameters, loop.initial, strict=True)})
+        self.values[loop.index] = np.zeros((1,) * loop.index_rank, np.int64)
+        self.values[loop.going] = np.ones((1,) * loop.going_rank, np.bool_)
+        self._run_block(loop.body)
+        self.values, self._scalars = before, scalars
+        super()._run_loop(loop)

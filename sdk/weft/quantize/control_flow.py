@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from weft.dynamic import Form, FormRunner, assemble, store_merged
+from weft.dynamic import ExploringRunner, Form, FormRunner, assemble, store_merged
 from weft.dynamic.boundaries import shared_names
 from weft.dynamic.form import normalize_network
 from weft.dynamic.types import is_static
@@ -24,6 +25,7 @@ from weft_runtime.errors import HostError, SessionError
 __all__ = ["quantize_form"]
 
 ROUNDS = 16
+EXPLORED = 16
 KEPT_LAUNCHES = 2048
 KEPT_BYTES = 128 * 2**20
 
@@ -38,8 +40,8 @@ def quantize_form(
     """The quantized model: the program in control-flow form, every sub-network quantized with the inputs that it is
     launched with while the float program runs on the calibration data.
 
-    What a branch returns, or a loop hands on, gets one scale on all ways. A sub-network that no sample reaches stays
-    float. Raises QuantizationError as `quantize` does.
+    What a branch returns, or a loop hands on, gets one scale on all ways. A sub-network that no sample reaches is
+    calibrated with what it would have got from the first samples. Raises QuantizationError as `quantize` does.
     """
     options.check()
     if options.minimum_snr is not None:
@@ -92,7 +94,22 @@ def _launches(
             raise QuantizationError(f"the float model fails on calibration sample {done}: {error}") from error
         if progress is not None:
             progress(done + 1, data.total)
+    if not all(each.samples for each in launches):
+        _explore(form, data, launches)
     return launches
+
+
+def _explore(form: Form, data: CalibrationData, launches: list[_Launches]) -> None:
+    """Fills in what no sample reached, by running the first ones also where they do not lead."""
+    found = [_Launches([]) for _ in launches]
+    runner = ExploringRunner(form, lambda network, inputs: found[network].add(inputs))
+    for sample in data.head()[:EXPLORED]:
+        # Where nothing leads, values may be such that a kernel refuses them; what ran before still counts.
+        with contextlib.suppress(SessionError, HostError):
+            runner.run(sample)
+    for index, each in enumerate(found):
+        if not launches[index].samples:
+            launches[index] = each
 
 
 def _with_common_ranges(form: Form, networks: dict[int, Calibrated]) -> dict[int, Calibrated]:
