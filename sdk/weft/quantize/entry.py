@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from weft.dynamic import split
+from weft.dynamic import Form, split
+from weft.dynamic.split import CONTROL
 from weft.frontend.graph import Graph
 from weft.frontend.load import load
 from weft.frontend.model import Model
@@ -68,7 +69,7 @@ def quantize(
     if loaded.is_quantized:
         options.check()
         return loaded
-    form = split(normalize(loaded, shapes)).form
+    form = _form(loaded, shapes)
     if form is not None:
         return quantize_form(form, calibration, options, exclude, progress)
     return emit(calibrate(loaded, calibration, options, exclude, shapes, progress)).model
@@ -93,7 +94,7 @@ def quantize_and_measure(
     if loaded.is_quantized:
         options.check()
         return Quantized(loaded, None)
-    form = split(normalize(loaded, shapes)).form
+    form = _form(loaded, shapes)
     if form is not None:
         return Quantized(quantize_form(form, calibration, options, exclude, progress), None)
     calibrated = calibrate(loaded, calibration, options, exclude, shapes, progress)
@@ -104,3 +105,12 @@ def quantize_and_measure(
     report = measure(probe, calibrated.samples, options.minimum_snr, measuring)
     skipped = [node for layer in report.layers if layer.kept_float for node in layer.nodes]
     return Quantized(emit(calibrated, skipped).model if skipped else emission.model, report)
+
+
+def _form(model: Model, shapes: Mapping[str, int]) -> Form | None:
+    """The control-flow form of a model whose path depends on its input; None for any other."""
+    functions = (node for function in model.proto.functions for node in function.node)
+    nodes = (*model.proto.graph.node, *functions)
+    if not any(node.op_type in CONTROL for node in nodes):  # normalizing takes time, and is done again
+        return None
+    return split(normalize(model, shapes)).form
