@@ -28,7 +28,7 @@ from networks import NETWORKS, Network
 SLOW_HOST = dataclasses.replace(
     host_profile("cortex-a53"), name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0
 )
-INPUTS = 500
+INPUTS, BY_HOST = 500, 60
 
 
 @cache
@@ -59,7 +59,7 @@ def test_outputs_and_paths(name: str) -> None:
         for index in range(INPUTS):
             feeds = sample(network, index)
             wanted, path = oracle.run(feeds)
-            for each in (session, by_host):
+            for each in (session, by_host) if index < BY_HOST else (session,):
                 found = each.run(feeds)
                 assert [(step.name, step.outcome) for step in each.profile.paths[0]] == path
                 for key, array in wanted.items():
