@@ -61,7 +61,7 @@ def test_ring_pieces_never_share_bytes(taken: list[tuple[int, int]], unit: int) 
     live: dict[tuple[int, int], tuple[int, int]] = {}
     for index, (name, size) in enumerate(taken):
         start = ring.take((name, index), size, unit)
-        assert 8 <= start and start + size <= 24 and (start - 8) % unit == 0
+        assert start >= 8 and start + size <= 24 and (start - 8) % unit == 0
         live = {key: area for key, area in live.items() if ring.find(key) is not None}
         assert all(start + size <= low or start >= high for low, high in live.values())
         live[name, index] = (start, start + size)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
+from weft.codegen.chain.choose import ChainCosts
 from weft.codegen.device_program import join_regions
-from weft.codegen.estimate import RegionEstimate, estimate_region
-from weft.codegen.overlap import can_overlap
-from weft.codegen.region import LoweredRegion, input_layouts, lower_region
+from weft.codegen.measured import lower_measured
+from weft.codegen.region import Schedule, input_layouts
 from weft.codegen.resident import with_own_registers
 from weft.ir import Graph, Operator, Tensor
 from weft.ir.device_control import JoinRequest
@@ -31,13 +31,17 @@ from weft_sim.result import RunOptions
 __all__ = ["BACKEND", "NpuAccelerator", "NpuBackend", "read_machine"]
 
 MAX_FILE_BYTES = 1 << 20
+EVERYTHING = ScheduleOptions()
 
 
 class NpuAccelerator(Accelerator):
-    """One machine configuration. `tiles` may choose tiles; without it, those that tuning has found are taken."""
+    """One machine configuration, and which mechanisms of the compiler to use for it. `tiles` may choose tiles; without
+    it, those that tuning has found are taken."""
 
-    def __init__(self, machine: MachineConfig, tiles: TileChoices | None = None) -> None:
-        self.machine = machine
+    def __init__(
+        self, machine: MachineConfig, tiles: TileChoices | None = None, options: ScheduleOptions = EVERYTHING
+    ) -> None:
+        self.machine, self.options = machine, options
         self.tiles: TileChoices = TunedTiles(machine) if tiles is None else tiles
         self.processor = npu_processor(machine)
         self._cycles = OperatorCycles(machine)
@@ -56,7 +60,8 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        region, estimate = self._fastest(request)
+        schedule = Schedule(self.options, self.tiles, ChainCosts(self._cycles.cycles))
+        region, estimate = lower_measured(request.name, request.operators, set(request.outputs), self.machine, schedule)
         return EmittedRegion(
             encode_program(region.instructions),
             region.constants,
@@ -74,16 +79,6 @@ class NpuAccelerator(Accelerator):
 
     def join(self, request: JoinRequest) -> Region:
         return join_regions(request, self.machine)
-
-    def _fastest(self, request: RegionRequest) -> tuple[LoweredRegion, RegionEstimate]:
-        """The region with row operators beside products or not, where that is a question."""
-        outputs, machine = set(request.outputs), self.machine
-        options = [ScheduleOptions(side_by_side=False)]
-        if can_overlap(request.operators, machine):
-            options.append(ScheduleOptions())
-        regions = [lower_region(request.operators, outputs, machine, each, self.tiles) for each in options]
-        estimates = [estimate_region(request.name, each, machine) for each in regions]
-        return min(zip(regions, estimates, strict=True), key=lambda found: found[1].cycles)
 
 
 class NpuBackend(Backend):

@@ -83,6 +83,14 @@ def _tune(
     return run(target, trials, ranker, layers, size)
 
 
+def _networks(
+    target: str = "weft-16", networks: str = "", models: str = "../shared/models", ablation: str = "no"
+) -> dict[str, Any]:
+    from weft.bench.whole_models import run
+
+    return run(target, networks, models, ablation)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
@@ -93,6 +101,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("lockstep", "all of ResNet-18 on simulator and RTL, every cycle and byte compared", _lockstep),
         Benchmark("vta", "the convolutions of VTA's published log, each alone: cycles, use of peak, bytes", _vta),
         Benchmark("tune", "all of ResNet-18 tuned, against exhaustive search; rankers compared", _tune),
+        Benchmark("networks", "whole models: cycles, utilization, rooflines, figures of record", _networks),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["Activation", "QdqBuilder"]
+__all__ = ["Activation", "QdqBuilder", "spread"]
 
 OPSET = 17
 WEIGHT_SCALE = 0.001
@@ -51,9 +51,10 @@ class QdqBuilder:
         return self._quantize(name, shape, scale, zero_point)
 
     def convolution(
-        self, x: Activation, channels: int, kernel: int, stride: int = 1, *, group: int = 1, relu: bool = True
-    ) -> Activation:
-        """Conv with "same" padding for odd kernels, bias, and Relu if asked."""
+        self, x: Activation, channels: int, kernel: int, stride: int = 1, *, group: int = 1, relu: bool = True,
+        scale: float | None = None,
+    ) -> Activation:  # fmt: skip
+        """Conv with "same" padding for odd kernels, bias, and Relu if asked; `scale`: the output's, if given."""
         n, inputs, height, width = x.shape
         pad = kernel // 2
         weights = self._weights((channels, inputs // group, kernel, kernel))
@@ -71,7 +72,7 @@ class QdqBuilder:
             (height + 2 * pad - kernel) // stride + 1,
             (width + 2 * pad - kernel) // stride + 1,
         )
-        return self._finish(out, shape, _spread(x, depth), relu=relu)
+        return self._finish(out, shape, spread(x, depth) if scale is None else scale, relu=relu)
 
     def dense(self, x: Activation, channels: int, *, relu: bool = False) -> Activation:
         """Gemm over a flattened input."""
@@ -84,13 +85,22 @@ class QdqBuilder:
         bias = self._bias(x, scales, depth)
         out = self._name("dense")
         self._node("Gemm", [self._dequantize(flat), float_weights, bias], out, transB=1)
-        return self._finish(out, (x.shape[0], channels), _spread(x, depth), relu=relu)
+        return self._finish(out, (x.shape[0], channels), spread(x, depth), relu=relu)
 
     def add(self, a: Activation, b: Activation, *, relu: bool = True) -> Activation:
         """Residual addition."""
         out = self._name("add")
         self._node("Add", [self._dequantize(a), self._dequantize(b)], out)
         return self._finish(out, a.shape, max(a.scale, b.scale) * 1.25, relu=relu)
+
+    def concat(self, *parts: Activation) -> Activation:
+        """Concatenation along the channels of activations that have one scale and zero point, which pass through."""
+        if len({(each.scale, each.zero_point) for each in parts}) != 1:
+            raise ValueError("the parts of a concatenation must have one scale and zero point")
+        out = self._name("concat")
+        self._node("Concat", [self._dequantize(each) for each in parts], out, axis=1)
+        n, _, h, w = parts[0].shape
+        return self._quantize(out, (n, sum(each.shape[1] for each in parts), h, w), parts[0].scale, parts[0].zero_point)
 
     def max_pool(self, x: Activation, kernel: int, stride: int, pad: int) -> Activation:
         """MaxPool; scale and zero point pass through."""
@@ -187,6 +197,6 @@ class QdqBuilder:
         return self._quantize(source, shape, scale, 3)
 
 
-def _spread(x: Activation, depth: int) -> float:
+def spread(x: Activation, depth: int) -> float:
     """An output scale at which sums of `depth` products have a standard deviation of SPREAD steps."""
     return float(np.float32(x.scale * WEIGHT_SCALE * SPREAD * np.sqrt(depth)))

@@ -13,11 +13,13 @@ from typing import Any
 
 from weft.codegen.epilogue import output_clamp, source
 from weft.ir.operators import AveragePool, SumOrder
-from weft_sim.isa import Destination, Instruction, Operation, Reduction, Source, Vector
+from weft_sim.isa import TIMING, Destination, Instruction, Operation, Reduction, Source, Vector
 
 __all__ = ["average_passes"]
 
 PARTIAL_SUMS = 4
+MANY_BLOCKS = 1 + TIMING["VPU_LATENCY"] // (PARTIAL_SUMS * (TIMING["SUM_INTERVAL"] - 1))
+"""Blocks from which on passes of single additions are faster than a reduction that waits for its own sums."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,11 @@ def _global(tile: _Tile) -> tuple[list[Instruction], int]:
     if not whole:
         return _sequential(tile)
     first = tile.accumulator
-    partial = Vector(
-        **tile.input_fields(), a=tile.x, d=first, reduction=Reduction.SUM, reduce_loops=1,
-        count_2=tile.blocks, a_stride_2=size, d_stride_2=PARTIAL_SUMS,
-        count_3=PARTIAL_SUMS, a_stride_3=1, d_stride_3=1, count_4=whole, a_stride_4=PARTIAL_SUMS,
-    )  # fmt: skip
+    partial = _interleaved_passes(tile, whole) if tile.blocks >= MANY_BLOCKS else _interleaved_reduction(tile, whole)
     halves = _add_rows(first, first + 2, tile.blocks, PARTIAL_SUMS, 2)
     sums = first + PARTIAL_SUMS * tile.blocks
     whole_sum = _add_rows(first, first + 1, tile.blocks, PARTIAL_SUMS, 1).replace(d=sums, d_stride_3=1)
-    passes: list[Instruction] = [partial, halves, whole_sum]
+    passes: list[Instruction] = [*partial, halves, whole_sum]
     tensor = tile.operator.inputs[0]
     for index in range(size - rest, size):
         passes.append(
@@ -120,6 +118,39 @@ def _global(tile: _Tile) -> tuple[list[Instruction], int]:
             )
         )  # fmt: skip
     return passes, sums
+
+
+def _interleaved_reduction(tile: _Tile, whole: int) -> list[Instruction]:
+    """Four partial sums of `whole` values each in one instruction, SUM_INTERVAL cycles for each value."""
+    size = tile.input_rows * tile.input_columns
+    return [
+        Vector(
+            **tile.input_fields(), a=tile.x, d=tile.accumulator, reduction=Reduction.SUM, reduce_loops=1,
+            count_2=tile.blocks, a_stride_2=size, d_stride_2=PARTIAL_SUMS,
+            count_3=PARTIAL_SUMS, a_stride_3=1, d_stride_3=1, count_4=whole, a_stride_4=PARTIAL_SUMS,
+        )
+    ]  # fmt: skip
+
+
+def _interleaved_passes(tile: _Tile, whole: int) -> list[Instruction]:
+    """The same sums in the same order, one value of every sum in each pass: a cycle for each value, and the pipeline's
+    latency for each pass, which pays with many blocks side by side."""
+    size, tensor = tile.input_rows * tile.input_columns, tile.operator.inputs[0]
+    rows: dict[str, Any] = {
+        "count_3": tile.blocks, "d_stride_3": PARTIAL_SUMS, "count_4": PARTIAL_SUMS, "d_stride_4": 1,
+        "d": tile.accumulator, "a_stride_4": 1,
+    }  # fmt: skip
+    result: list[Instruction] = [Vector(**tile.input_fields(), **rows, a=tile.x, a_stride_3=size)]
+    for index in range(1, whole):
+        result.append(
+            Vector(
+                **rows, a_source=Source.ACCUMULATOR_F32, a=tile.accumulator, a_stride_3=PARTIAL_SUMS,
+                b_source=source(tensor), b=tile.x + index * PARTIAL_SUMS, b_stride_3=size, b_stride_4=1,
+                b_zero=tensor.zero_point, b_scale=float(tensor.scale), operation=Operation.ADD,
+                destination=Destination.ACCUMULATOR_F32,
+            )
+        )  # fmt: skip
+    return result
 
 
 def _add_rows(a: int, b: int, groups: int, group_stride: int, count: int) -> Vector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from weft.codegen.convolution_plan import choose_tile, gathers_windows
 from weft.codegen.elementwise import pair_constants
@@ -15,19 +15,24 @@ from weft_sim.machine import MachineConfig
 __all__ = ["fuse_epilogues"]
 
 
-def fuse_epilogues(operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> tuple[Operator, ...]:
+def fuse_epilogues(
+    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, kept: Collection[str] = ()
+) -> tuple[Operator, ...]:
     """Joins of a convolution's result with another tensor (residual additions) and functions of it (tables) become part
     of the convolution, which then stands at their place; so do the views between the two.
 
     Not fused: a result that something else reads or that leaves the region, operands of different layout, a subtraction
-    from the other tensor, a join whose division needs passes of its own, and what leaves no tile that fits.
+    from the other tensor, a join whose division needs passes of its own, what leaves no tile that fits, and operators
+    whose names are in `kept`.
     """
-    return _Fusion(operators, outputs, config).run()
+    return _Fusion(operators, outputs, config, kept).run()
 
 
 class _Fusion:
-    def __init__(self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig) -> None:
-        self.operators, self.outputs, self.config = operators, outputs, config
+    def __init__(
+        self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig, kept: Collection[str]
+    ) -> None:
+        self.operators, self.outputs, self.config, self.kept = operators, outputs, config, kept
         self.readers = Counter(tensor.name for operator in operators for tensor in operator.inputs)
         self.producers = {operator.output.name: operator for operator in operators}
 
@@ -36,6 +41,8 @@ class _Fusion:
         fused: dict[str, FusedConvolution] = {}
         gone: set[str] = set()
         for operator in self.operators:
+            if operator.name in self.kept:
+                continue
             for position in (1, 0) if isinstance(operator, Elementwise) else (0,):
                 behind = self._behind(operator, position)
                 joined = None if behind is None else self._fuse(behind[0], operator, position)
@@ -52,6 +59,8 @@ class _Fusion:
         tensor, views = operator.inputs[position], list[str]()
         while self.readers[tensor.name] == 1 and tensor.name not in self.outputs:
             producer = self.producers.get(tensor.name)
+            if producer is None or producer.name in self.kept:
+                return None
             if isinstance(producer, Convolution):
                 return producer, views
             if not isinstance(producer, View) or producer.inputs[0].view != producer.output.view:

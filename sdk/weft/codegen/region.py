@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from weft.codegen.affine import affine_tile, emit_affine
+from weft.codegen.chain.choose import ChainCosts, choose_chains
+from weft.codegen.chain.emit import emit_chain
+from weft.codegen.chain.layout import ChainPlan
 from weft.codegen.context import ALIGNMENT, Context
 from weft.codegen.convolution import emit_convolution
 from weft.codegen.convolution_plan import gathers_windows, plan_convolution
@@ -15,6 +19,7 @@ from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.instance_norm import emit_instance_norm, instance_norm_blocks
 from weft.codegen.interpolation import emit_interpolation, interpolation_tile
 from weft.codegen.iteration import Iteration, interleave
+from weft.codegen.joins import joined_parts, place_parts
 from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
 from weft.codegen.matrix_product import emit_matrix_product, product_tile
 from weft.codegen.movement import emit_movement
@@ -51,16 +56,30 @@ from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
 from weft_sim.synchronize import synchronize
 
-DEFAULT = ScheduleOptions()
 OVERLAPPED = 3
 """Operators that may be at work at the same time where tiles of several alternate."""
 
-__all__ = ["InputLayouts", "LoweredRegion", "input_layouts", "lower_region"]
+__all__ = ["InputLayouts", "LoweredRegion", "Schedule", "input_layouts", "lower_region"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a region is scheduled: which mechanisms are on, who may choose tiles, and what is known of the costs of
+    chains."""
+
+    options: ScheduleOptions = field(default_factory=ScheduleOptions)
+    tiles: TileChoices = ANALYTIC
+    costs: ChainCosts = field(default_factory=ChainCosts)
+
+
+DEFAULT = Schedule()
+NO_CHAINS: Mapping[int, ChainPlan] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class LoweredRegion:
-    """A region's program before packaging. `sources` names the ONNX node of each instruction."""
+    """A region's program before packaging. `sources` names the ONNX node of each instruction, `chains` the
+    operators of each chain."""
 
     instructions: tuple[Instruction, ...]
     sources: tuple[str, ...]
@@ -69,35 +88,40 @@ class LoweredRegion:
     io_bytes: int
     inputs: tuple[TensorBinding, ...]
     outputs: tuple[TensorBinding, ...]
+    chains: tuple[tuple[str, ...], ...]
 
 
 def lower_region(
-    operators: Sequence[Operator],
-    outputs: set[str],
-    config: MachineConfig,
-    options: ScheduleOptions = DEFAULT,
-    tiles: TileChoices = ANALYTIC,
+    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, schedule: Schedule = DEFAULT,
     blocked: frozenset[str] = frozenset(),
-) -> LoweredRegion:
+) -> LoweredRegion:  # fmt: skip
     """Lowers operators in topological order; `outputs` names the tensors that are read outside, `blocked` inputs that
     come in channel blocks, as from another operator, also where a first layer would rather gather windows.
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
-    beside = options.side_by_side and can_overlap(operators, config)
-    machine = Halves.of(config).config if beside else config
-    if options.fusion:
-        operators = fuse_epilogues(operators, outputs, machine)
+    beside = schedule.options.side_by_side and can_overlap(operators, config)
+    chains = {} if beside or not schedule.options.chains else _chains(operators, outputs, config, schedule, blocked)
+    if schedule.options.fusion:
+        machine = Halves.of(config).config if beside else config
+        members = {member.name for chain in chains.values() for member in chain.members}
+        operators = fuse_epilogues(operators, outputs, machine, members)
     if beside:
         operators = urgent_first(operators)
-    storage = _RegionStorage(operators, outputs, config, OVERLAPPED if beside else 0, blocked)
+    by_first = {chain.members[0].name: chain for chain in chains.values()}
+    chains = {index: by_first[each.name] for index, each in enumerate(operators) if each.name in by_first}
+    storage = _RegionStorage(operators, outputs, config, blocked, OVERLAPPED if beside else 0, chains)
     if beside:
-        context, iterations, registers = _emit_beside(operators, storage, config, tiles)
+        context, order = _emit_beside(operators, storage, config, schedule)
     else:
-        context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=tiles)
-        iterations = [iteration for operator in operators for iteration in _emit(operator, context)]
+        context = Context(
+            config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles
+        )
+        parts = _emit_all(operators, chains, context)
         registers = storage.registers(len(context.constants.data))
-    order = [*interleave(iterations, config, registers), (Halt(), "")]
+        order = [pair for part in parts for pair in _ordered(part, config, registers)]
+    order.append((Halt(), ""))
+    registers = storage.registers(len(context.constants.data))
     plain = [instruction for instruction, _ in order]
     return LoweredRegion(
         tuple(synchronize(config, plain, registers)),
@@ -107,15 +131,27 @@ def lower_region(
         storage.io_bytes,
         storage.input_bindings,
         storage.output_bindings,
+        tuple(tuple(member.name for member in chain.members) for chain in chains.values()),
     )
 
 
+Ordered = list[tuple[Instruction, str]]
+
+
+def _chains(
+    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, schedule: Schedule, blocked: frozenset[str]
+) -> dict[int, ChainPlan]:
+    storage = _RegionStorage(operators, outputs, config, blocked)
+    context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles)
+    return choose_chains(operators, outputs, context, schedule.costs)
+
+
 def _emit_beside(
-    operators: Sequence[Operator], storage: _RegionStorage, config: MachineConfig, tiles: TileChoices
-) -> tuple[Context, list[Iteration], list[int]]:
+    operators: Sequence[Operator], storage: _RegionStorage, config: MachineConfig, schedule: Schedule
+) -> tuple[Context, Ordered]:
     """Row operators in one half of the memories, everything else in the other, tiles of both alternating."""
     halves = Halves.of(config)
-    main = Context(halves.config, halves.main, storage=storage.blocked, raw_inputs=storage.raw, tiles=tiles)
+    main = Context(halves.config, halves.main, storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles)
     side = dataclasses.replace(main, areas=halves.side, part="side ")
     roots = {tensor.name: storage.root(tensor.name) for each in operators for tensor in (*each.inputs, each.output)}
     emitted = []
@@ -124,7 +160,33 @@ def _emit_beside(
         by_rows = rows_first(operator, operators, roots)
         emitted.append((context is side, _emit(operator, dataclasses.replace(context, by_rows=by_rows))))
     registers = storage.registers(len(main.constants.data))
-    return main, alternate(emitted, config, registers), registers
+    return main, interleave(alternate(emitted, config, registers), config, registers)
+
+
+def _emit_all(
+    operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context
+) -> list[list[Iteration] | Ordered]:
+    """Iterations of neighbouring operators together, and between them the ordered instructions of chains; `chains` by
+    the index of their first members."""
+    parts: list[list[Iteration] | Ordered] = []
+    iterations: list[Iteration] = []
+    index = 0
+    while index < len(operators):
+        if index in chains:
+            parts += [iterations, emit_chain(chains[index], context)]
+            iterations = []
+            index += len(chains[index].members)
+            continue
+        iterations += _emit(operators[index], context)
+        index += 1
+    return [*parts, iterations]
+
+
+def _ordered(part: list[Iteration] | Ordered, config: MachineConfig, registers: Sequence[int]) -> Ordered:
+    iterations = [each for each in part if isinstance(each, Iteration)]
+    return (
+        interleave(iterations, config, registers) if iterations else [each for each in part if isinstance(each, tuple)]
+    )
 
 
 def _emit(operator: Operator, context: Context) -> list[Iteration]:
@@ -149,6 +211,8 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
             tile = pool_tile(operator, context.config)
             if tile is not None:
                 return emit_average_pool(operator, tile, context)
+        case Movement() if _lies_in_place(operator, context):
+            return []
         case Movement():
             moved = emit_movement(operator, context)
             if moved is not None:
@@ -180,6 +244,16 @@ def _emit(operator: Operator, context: Context) -> list[Iteration]:
     raise CompileError(f"node {operator.name!r} does not fit machine {context.config.name!r}; pin it to the host")
 
 
+def _lies_in_place(operator: Movement, context: Context) -> bool:
+    """Whether every part of a concatenation was written to its place in the result."""
+    parts = joined_parts(operator, context.lanes)
+    y = context.storage[operator.output.name]
+    places = [(context.storage[name], offset) for name, offset in parts]
+    return bool(parts) and all(
+        (part.register, part.offset) == (y.register, y.offset + offset) for part, offset in places
+    )
+
+
 @dataclass(frozen=True)
 class InputLayouts:
     """How a region's input lies in memory: row-major with its padding in `window` for the convolutions in `gathering`,
@@ -206,16 +280,13 @@ def input_layouts(tensor: Tensor, readers: Sequence[Operator], config: MachineCo
 
 
 class _RegionStorage:
-    """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace."""
+    """Where every tensor of the region lies: inputs and outputs in the io area, the rest in the workspace, but for
+    tensors that only the members of one chain need."""
 
     def __init__(
-        self,
-        operators: Sequence[Operator],
-        outputs: set[str],
-        config: MachineConfig,
-        overlapped: int,
-        blocked: frozenset[str],
-    ) -> None:
+        self, operators: Sequence[Operator], outputs: set[str], config: MachineConfig, blocked: frozenset[str],
+        overlapped: int = 0, chains: Mapping[int, ChainPlan] = NO_CHAINS,
+    ) -> None:  # fmt: skip
         self.config = config
         self._overlapped = overlapped
         self.blocked: dict[str, Storage] = {}
@@ -230,7 +301,9 @@ class _RegionStorage:
                 self._roots[operator.output.name] = self.root(operator.inputs[0].name)
         self.input_bindings = self._bind_inputs(operators, outputs, blocked)
         self.output_bindings = self._bind_outputs(outputs)
-        self.workspace_bytes = self._place_internal(operators)
+        joins = {each.output.name: joined_parts(each, config.lanes) for each in operators}
+        self._places = place_parts(operators, joins, self.blocked.keys())
+        self.workspace_bytes = self._place_internal(operators, chains)
 
     def root(self, name: str) -> str:
         """The tensor whose storage this one shares."""
@@ -287,21 +360,49 @@ class _RegionStorage:
             return root
         return Storage(root.register, root.offset, blocked_layout(tensor.view, self.config.lanes))
 
-    def _place_internal(self, operators: Sequence[Operator]) -> int:
+    def _whole(self, name: str) -> str:
+        """The tensor in whose bytes this one lies."""
+        root = self.root(name)
+        return self._places[root].whole if root in self._places else root
+
+    def _nbytes(self, name: str) -> int:
+        return blocked_layout(self._tensors[name].view, self.config.lanes).nbytes
+
+    def _place_internal(self, operators: Sequence[Operator], chains: Mapping[int, ChainPlan]) -> int:
+        """All members of a chain count as one step: tiles of its results are stored while its inputs are still read."""
+        first_use: dict[str, int] = {}
         last_use: dict[str, int] = {}
+        kept: set[str] = set()
+        behind = step = 0
         for index, operator in enumerate(operators):
+            if index in chains:
+                behind = index + len(chains[index].members)
+                kept.update({each.output.name for each in chains[index].members} - chains[index].stored)
+            step = step if index < behind and index not in chains else index
             for tensor in (*operator.inputs, operator.output):
-                last_use[self.root(tensor.name)] = index
-        lifetimes = []
-        for index, operator in enumerate(operators):
-            name = operator.output.name
-            if self.root(name) == name and name not in self.blocked:
-                layout = blocked_layout(operator.output.view, self.config.lanes)
-                lifetimes.append(Lifetime(name, layout.nbytes, index, last_use[name] + self._overlapped))
+                if tensor.name not in kept:
+                    whole = self._whole(tensor.name)
+                    first_use.setdefault(whole, step)
+                    last_use[whole] = step
+        produced = [name for name in map(self.root, (each.output.name for each in operators)) if name not in kept]
+        made = {each.output.name for each in operators}
+        lifetimes = [
+            Lifetime(name, self._nbytes(name), first_use[name], last_use[name] + self._overlapped)
+            for name in dict.fromkeys(map(self._whole, produced))
+            if name not in self.blocked and name in made
+        ]
         offsets, total = plan_workspace(lifetimes)
         for name, offset in offsets.items():
             layout = blocked_layout(self._tensors[name].view, self.config.lanes)
             self.blocked[name] = Storage(REGISTER_WORKSPACE, offset, layout)
+        for name, place in self._places.items():
+            if place.whole not in self.blocked:
+                continue
+            whole_storage, layout = (
+                self.blocked[place.whole],
+                blocked_layout(self._tensors[name].view, self.config.lanes),
+            )
+            self.blocked[name] = Storage(whole_storage.register, whole_storage.offset + place.offset, layout)
         for name in self._roots:
             if self.root(name) in self.blocked:  # else it is an input that only window-gathering readers take
                 self.blocked[name] = self._viewed(self.blocked[self.root(name)], self._tensors[name])

@@ -11,8 +11,10 @@ __all__ = ["ScheduleOptions"]
 class ScheduleOptions:
     """`fusion`: epilogues are part of the convolution in front. `hiding`: loads and products of several tiles overlap;
     without it, a tile begins when the one before is stored. `side_by_side`: row operators (softmax, layer
-    normalization) run in one half of the memories beside products in the other."""
+    normalization) run in one half of the memories beside products in the other. `chains`: tensors between neighbouring
+    operators stay in the scratchpad."""
 
     fusion: bool = True
     hiding: bool = True
     side_by_side: bool = True
+    chains: bool = True

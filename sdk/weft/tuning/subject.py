@@ -45,14 +45,14 @@ def measure(given: Subject, tile: Tile) -> int:
     """Exact cycles of the operator with that tile, alone, from DRAM to DRAM. Raises CompileError if it cannot be
     lowered so."""
     from weft.codegen.estimate import estimate_region  # a worker process imports the compiler when it is first used
-    from weft.codegen.region import lower_region
+    from weft.codegen.region import Schedule, lower_region
 
     operator = _restored(given)
     reads = frozenset(tensor.name for tensor in operator.inputs)
     gathers = isinstance(given.shape, ConvolutionShape) and given.shape.mode == ConvolutionMode.IM2COL
-    tiles = FixedTile(given.shape, tile)
+    schedule = Schedule(tiles=FixedTile(given.shape, tile))
     region = lower_region(
-        [operator], {operator.output.name}, given.machine, tiles=tiles, blocked=frozenset() if gathers else reads
+        [operator], {operator.output.name}, given.machine, schedule, blocked=frozenset() if gathers else reads
     )
     return estimate_region(operator.name, region, given.machine).cycles
 
