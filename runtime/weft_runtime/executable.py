@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from weft_runtime.control import ControlFlow
 from weft_runtime.errors import LayoutError
+from weft_runtime.steps import Step, TensorSignature
 
 __all__ = [
     "REGISTER_CONSTANTS",
@@ -23,6 +24,8 @@ __all__ = [
     "Processor",
     "ProcessorCost",
     "Region",
+    "RegionCount",
+    "RegionDecision",
     "Step",
     "TensorBinding",
     "TensorSignature",
@@ -124,12 +127,40 @@ class Processor:
 
 
 @dataclass(frozen=True)
+class RegionDecision:
+    """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch.
+    `below` and `above` name the outcomes, `macs_below` and `macs_above` count what either way always multiplies; what
+    is decided further on either way follows."""
+
+    name: str
+    mailbox: int
+    threshold: int
+    below: str
+    above: str
+    macs_below: int
+    macs_above: int
+    when_below: tuple[RegionDecision | RegionCount, ...] = ()
+    when_above: tuple[RegionDecision | RegionCount, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionCount:
+    """A loop in a region's program: mailbox `mailbox` holds its iterations after the launch, each of which multiplies
+    `macs` times."""
+
+    name: str
+    mailbox: int
+    macs: int
+
+
+@dataclass(frozen=True)
 class Region:
     """One launch: an instruction stream, its constants, and the tensors it takes and gives.
 
     `instructions` are in the backend's own format; `sources` holds the ONNX node name of each instruction (the empty
     string where no single node is the cause), or nothing where the backend does not say. `processor` is an index
-    into the executable's processors.
+    into the executable's processors. A program that takes decisions itself names them in `decisions`; `macs` and
+    `estimated_cycles` are then those of its longest way.
     """
 
     name: str
@@ -143,6 +174,7 @@ class Region:
     macs: int
     estimated_cycles: int
     processor: int = 0
+    decisions: tuple[RegionDecision | RegionCount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,24 +185,6 @@ class HostGraph:
     model: bytes
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of execution: an index into `host_graphs` or `regions`."""
-
-    kind: Literal["host", "device"]
-    index: int
-
-
-@dataclass(frozen=True)
-class TensorSignature:
-    """A model input or output. `dtype` is a NumPy name; symbolic dimensions are strings, a leading one is the
-    batch."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -233,7 +247,8 @@ class NodeReport:
 class Executable:
     """A compiled model. `batch` is the leading extent it was compiled for, `extents` the values of all symbolic ones
     by name; `inexact` holds "node: bound" lines; `calibration` is "file", "input", "random" or "none"; `partition` is
-    None where no choice was made."""
+    None where no choice was made. A model whose path depends on its input has `control`, and then no `steps`: those are
+    in its sub-networks."""
 
     processors: tuple[Processor, ...]
     regions: tuple[Region, ...]
@@ -249,6 +264,14 @@ class Executable:
     calibration: str
     partition: PartitionReport | None = None
     extents: tuple[tuple[str, int], ...] = ()
+    control: ControlFlow | None = None
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps, those of all sub-networks where the path depends on the input."""
+        if self.control is None:
+            return self.steps
+        return tuple(step for network in self.control.networks for step in network.steps)
 
     @property
     def target(self) -> str:

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from weft_runtime.control import MAX_DEPTH
+from weft_runtime.control_manifest import describe_control, restore_control
 from weft_runtime.errors import ArtifactError, LayoutError
 from weft_runtime.executable import (
     REGISTER_COUNT,
@@ -19,6 +21,8 @@ from weft_runtime.executable import (
     Processor,
     ProcessorCost,
     Region,
+    RegionCount,
+    RegionDecision,
     Step,
     TensorBinding,
     TensorSignature,
@@ -33,6 +37,7 @@ CALIBRATIONS = ("file", "input", "random", "none")
 MAX_EXTENT = 1 << 31
 MAX_PROCESSORS = 256
 MAX_WORK = 1 << 62
+SIDES = ("when_below", "when_above")
 
 Sections = Mapping[str, bytes]
 
@@ -93,6 +98,8 @@ def _describe_executable(executable: Executable, prefix: str, sections: dict[str
             for graph in executable.host_graphs
         ],
     }
+    if executable.control is not None:
+        manifest["control"] = describe_control(executable.control)
     if executable.extents:
         manifest["extents"] = [{"name": name, "extent": extent} for name, extent in executable.extents]
     for index, graph in enumerate(executable.host_graphs):
@@ -116,6 +123,7 @@ def _restore_executable(fields: Fields, prefix: str, remaining: dict[str, bytes]
         calibration=fields.choice("calibration", CALIBRATIONS),
         partition=_restore_partition(fields),
         extents=fields.objects("extents", _restore_extent) if "extents" in fields else (),
+        control=fields.object("control", restore_control) if "control" in fields else None,
     )
 
 
@@ -159,7 +167,9 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
     sections[f"{prefix}/instructions"] = region.instructions
     sections[f"{prefix}/sources"] = np.array([names[name] for name in region.sources], "<u4").tobytes()
     sections[f"{prefix}/constants"] = region.constants
+    decisions = [_describe_decision(each) for each in region.decisions]
     return {
+        **({"decisions": decisions} if decisions else {}),
         "name": region.name,
         "source_names": list(names),
         "workspace_bytes": region.workspace_bytes,
@@ -170,6 +180,34 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
         "inputs": [_describe_binding(binding) for binding in region.inputs],
         "outputs": [_describe_binding(binding) for binding in region.outputs],
     }
+
+
+def _describe_decision(decision: RegionDecision | RegionCount) -> dict[str, Any]:
+    if isinstance(decision, RegionCount):
+        return {"kind": "count", **vars(decision)}
+    sides = {name: [_describe_decision(each) for each in getattr(decision, name)] for name in SIDES}
+    return {"kind": "decision", **vars(decision), **sides}
+
+
+def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | RegionCount:
+    if fields.choice("kind", ("count", "decision")) == "count":
+        return RegionCount(
+            fields.text("name"), fields.whole("mailbox", 0, MAX_EXTENT), fields.whole("macs", 0, MAX_WORK)
+        )
+    if depth > MAX_DEPTH:
+        raise ArtifactError(f"a region's decisions are nested more than {MAX_DEPTH} deep")
+    below, above = (fields.objects(name, lambda each: _restore_decision(each, depth + 1)) for name in SIDES)
+    return RegionDecision(
+        fields.text("name"),
+        fields.whole("mailbox", 0, MAX_EXTENT),
+        fields.whole("threshold", -MAX_EXTENT, MAX_EXTENT),
+        fields.text("below"),
+        fields.text("above"),
+        fields.whole("macs_below", 0, MAX_WORK),
+        fields.whole("macs_above", 0, MAX_WORK),
+        below,
+        above,
+    )
 
 
 def _restore_processor(fields: Fields) -> Processor:
@@ -215,6 +253,7 @@ def _restore_region(fields: Fields, prefix: str, sections: dict[str, bytes]) -> 
         macs=fields.whole("macs", 0, MAX_WORK),
         estimated_cycles=fields.whole("estimated_cycles", 0, MAX_WORK),
         processor=fields.whole("processor", 0, MAX_PROCESSORS - 1),
+        decisions=fields.objects("decisions", _restore_decision) if "decisions" in fields else (),
     )
 
 

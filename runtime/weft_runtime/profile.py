@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weft_runtime.executable import Processor, Region
+from weft_runtime.interpreter import Decision
 from weft_sim.isa import Unit
 from weft_sim.result import RunResult, UnitCounters
 
@@ -101,7 +102,9 @@ class Profile:
     differ).
 
     `macs` counts the whole ONNX model. `host_seconds` is spent in ONNX Runtime, `wall_seconds` in all of the
-    run. `transfers` counts tensors moved to or from the device, `transfer_bytes` their packed bytes.
+    run. `transfers` counts tensors moved to or from the device, `transfer_bytes` their packed bytes. `paths` has the
+    decisions of each sample, in order, where the model's path depends on its input; then `macs` counts what ran, and
+    `regions` holds the launches of the last sample.
     """
 
     device: str
@@ -115,6 +118,7 @@ class Profile:
     transfer_bytes: int
     regions: tuple[RegionProfile, ...]
     host: tuple[HostProfile, ...]
+    paths: tuple[tuple[Decision, ...], ...] = ()
 
     @property
     def target(self) -> str:
@@ -182,6 +186,7 @@ class Profile:
             "transfer_bytes": self.transfer_bytes,
             "read_bytes": self.read_bytes,
             "write_bytes": self.write_bytes,
+            "paths": [[{"name": each.name, "outcome": each.outcome} for each in path] for path in self.paths],
         }
 
     def __str__(self) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weft_runtime.profile import Profile
 
-__all__ = ["render", "table"]
+__all__ = ["render", "render_paths", "table"]
 
 MAX_NODES = 40
 MAX_NAME = 44
+MAX_PATHS = 12
 
 
 def render(profile: Profile) -> str:
     """The whole profile: totals, host graphs, regions, nodes by share of the time, units with their
     stalls."""
-    parts = [_totals(profile), _regions(profile), _nodes(profile), _units(profile), _host(profile)]
+    parts = [_totals(profile), _paths(profile), _regions(profile), _nodes(profile), _units(profile), _host(profile)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -33,6 +35,30 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection
         for line in lines
     ]
     return "\n".join([rendered[0], "  ".join("-" * width for width in widths), *rendered[1:]])
+
+
+def render_paths(profile: Profile) -> str:
+    """The decisions of each sample, in order."""
+    if not profile.paths:
+        return "one path for all inputs"
+    rows = [
+        (str(index), " → ".join(f"{shorten(each.name, 24)} {each.outcome}" for each in path) or "no decision")
+        for index, path in enumerate(profile.paths)
+    ]
+    return table(("sample", "path"), rows, left=(0, 1))
+
+
+def _paths(profile: Profile) -> str:
+    """How many samples took the most frequent paths."""
+    if not profile.paths:
+        return ""
+    found = Counter(tuple(each.outcome for each in path) for path in profile.paths)
+    rows = [
+        (" ".join(outcomes) or "no decision", str(count), _share(count, len(profile.paths)))
+        for outcomes, count in found.most_common(MAX_PATHS)
+    ]
+    rest = f"\n({len(found) - len(rows)} more paths)" if len(found) > len(rows) else ""
+    return table(("path", "samples", "share"), rows) + rest
 
 
 def _totals(profile: Profile) -> str:

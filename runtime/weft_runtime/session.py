@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -22,16 +22,20 @@ from weft_runtime.inputs import check_inputs, samples_of
 from weft_runtime.memory import DeviceMemoryPlan
 from weft_runtime.pipeline import Answer, Pipeline, PipelineClosedError
 from weft_runtime.placed import PlacedExecutable
+from weft_runtime.placed_control import PlacedControl
 from weft_runtime.profile import Profile
 from weft_runtime.sharing import SharedDevices
 from weft_runtime.validate import validate
 from weft_runtime.variants import ExecutableSource, Variants
+from weft_sim.errors import WeftError
 from weft_sim.result import RunOptions
 
 __all__ = ["Session", "SupportsExecutable", "shared_devices"]
 
 PLACED = 8
 """How many variants are held on devices at a time; beyond, the one unused for longest leaves."""
+
+Placed = PlacedExecutable | PlacedControl
 
 
 class SupportsExecutable(Protocol):
@@ -75,9 +79,9 @@ class Session:
         self._options = options
         self._devices_each, self._queue = devices, queue
         self._profile: Profile | None = None
-        self._placed: dict[tuple[tuple[str, int], ...], PlacedExecutable] = {}
+        self._placed: dict[tuple[tuple[str, int], ...], Placed] = {}
         self._pipelines: dict[tuple[tuple[str, int], ...], Pipeline] = {}
-        self._current: PlacedExecutable | None = None
+        self._current: Placed | None = None
         self._lock = threading.RLock()
         self._running = self._closed = False
         weakref.finalize(self, _abandon, self._pipelines)  # for sessions that nobody closes
@@ -112,7 +116,7 @@ class Session:
             self._check_open()
             arrays = check_inputs(inputs, self._source.inputs)
             executable = self._source.choose(arrays)
-            if not self._pipelines:
+            if not self._pipelines or executable.control is not None:
                 return self._run_alone(executable, arrays, progress)
         try:
             outputs = self._submit(executable, arrays).result()
@@ -126,7 +130,8 @@ class Session:
         """The future of what `run` would answer; requests overlap, and each has its own answer or error.
 
         Waits while the queue is full. `future.cancel()` works until the request begins. The first call places the
-        model anew, with buffers for several requests. Raises InputError, SessionError when closed, and what placing
+        model anew, with buffers for several requests. A model whose path depends on its input runs at once instead, one
+        request after the other. Raises InputError, SessionError when closed, and what placing
         the model raises.
         """
         with self._lock:
@@ -135,6 +140,8 @@ class Session:
                 raise SessionError("submit was called from the progress callback of run: wait until run has ended")
             arrays = check_inputs(inputs, self._source.inputs)
             executable = self._source.choose(arrays)
+            if executable.control is not None:
+                return self._answered(executable, arrays)
         return self._submit(executable, arrays)
 
     def cancel(self) -> int:
@@ -182,7 +189,7 @@ class Session:
         if self._closed:
             raise SessionError("the session is closed; open a new one")
 
-    def _latest(self) -> PlacedExecutable:
+    def _latest(self) -> Placed:
         if self._current is None:
             raise SessionError("nothing is compiled in this session yet: call run first")
         return self._current
@@ -196,6 +203,15 @@ class Session:
         finally:
             self._running = False
         return outputs
+
+    def _answered(self, executable: Executable, arrays: dict[str, Any]) -> Answer:
+        """The answer of a run, already there."""
+        answer: Answer = Future()
+        try:
+            answer.set_result(self._run_alone(executable, arrays, lambda done, total: None))
+        except WeftError as error:
+            answer.set_exception(error)
+        return answer
 
     def _submit(self, executable: Executable, arrays: dict[str, Any]) -> Answer:
         while True:
@@ -231,13 +247,14 @@ class Session:
         device = self._device
         return _factory(device, executable.processors) if isinstance(device, str) else device
 
-    def _place(self, executable: Executable) -> PlacedExecutable:
+    def _place(self, executable: Executable) -> Placed:
         """The variant on its device; the dictionary is kept in order of use."""
         placed = self._placed.pop(executable.extents, None)
         if placed is None:
             while len(self._placed) >= PLACED:
                 self._placed.pop(next(iter(self._placed))).close()
-            placed = PlacedExecutable(executable, self._factory(executable), self._options)
+            kind = PlacedExecutable if executable.control is None else PlacedControl
+            placed = kind(executable, self._factory(executable), self._options)
         self._placed[executable.extents] = self._current = placed
         return placed
 

@@ -10,19 +10,26 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from weft_runtime.backend import device_backend
+from weft_runtime.check_control import check_control
+from weft_runtime.check_steps import follow_steps
 from weft_runtime.errors import ExecutableError
 from weft_runtime.executable import (
+    REGISTER_COUNT,
     REGISTER_IO,
     Executable,
     HostGraph,
+    Layout,
     Processor,
     Region,
+    RegionCount,
+    RegionDecision,
     TensorBinding,
     TensorSignature,
 )
 from weft_runtime.inputs import CONTAINERS, UNKNOWN_SHAPE
 from weft_runtime.layout import DEVICE_DTYPES
 from weft_runtime.memory import MAX_DEVICE_BYTES, plan_memory
+from weft_sim.isa.architecture import MAILBOXES
 
 __all__ = ["SIGNATURE_DTYPES", "validate"]
 
@@ -46,11 +53,14 @@ def validate(executable: Executable) -> None:
     for region in executable.regions:
         if not 0 <= region.processor < len(executable.processors):
             raise ExecutableError(f"region {region.name!r} is for processor {region.processor}, which does not exist")
-        _check_region(executable.processors[region.processor], region)
+        _check_region(executable.processors[region.processor], region, executable.control is not None)
     for graph in executable.host_graphs:
         _check_host_graph(graph)
     _check_steps(executable)
-    _check_flow(executable)
+    if executable.control is None:
+        _check_flow(executable)
+    else:
+        check_control(executable, executable.control)
     plan_memory(executable)
 
 
@@ -83,7 +93,7 @@ def _check_processors(processors: tuple[Processor, ...]) -> None:
             raise ExecutableError(f"processor {processor.name!r}: its peak and its clock must be at least 1")
 
 
-def _check_region(processor: Processor, region: Region) -> None:
+def _check_region(processor: Processor, region: Region, dynamic: bool) -> None:
     where = f"region {region.name!r}"
     device_backend(processor.backend).check_region(processor, region)
     for size in (region.workspace_bytes, region.io_bytes):
@@ -95,7 +105,9 @@ def _check_region(processor: Processor, region: Region) -> None:
         _check_names(f"{where} {role}s", dict.fromkeys(names) if role == "input" else names)
         for binding in bindings:
             _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
-    _check_disjoint(where, region.inputs)
+    _check_decisions(where, region.decisions)
+    _check_registers(where, region, REGISTER_COUNT if dynamic else REGISTER_IO + 1)
+    _check_disjoint(where, tuple(binding for binding in region.inputs if binding.register == REGISTER_IO))
 
 
 def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
@@ -103,13 +115,40 @@ def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
         raise ExecutableError(f"{where}: data type {binding.dtype!r} cannot cross to the device")
     if min(binding.shape, default=0) < 0 or math.prod(binding.shape) != binding.layout.elements:
         raise ExecutableError(f"{where}: shape {binding.shape} does not fit its layout view {binding.layout.view}")
-    if binding.register != REGISTER_IO:
-        raise ExecutableError(f"{where}: bound to register {binding.register}, not to the input/output area")
+    if binding.register > REGISTER_IO and binding.offset == 0:
+        return  # a buffer of its own, as large as its layout
     if binding.offset < 0 or binding.offset + binding.layout.nbytes > io_bytes:
         raise ExecutableError(
             f"{where}: bytes {binding.offset} to {binding.offset + binding.layout.nbytes} "
             f"lie outside the input/output area of {io_bytes} bytes"
         )
+
+
+def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, ...]) -> None:
+    for decision in decisions:
+        if not 0 <= decision.mailbox < MAILBOXES:
+            raise ExecutableError(f"{where}: decision {decision.name!r} names mailbox {decision.mailbox}")
+        if isinstance(decision, RegionDecision):
+            _check_decisions(where, (*decision.when_below, *decision.when_above))
+
+
+def _check_registers(where: str, region: Region, count: int) -> None:
+    """Tensors lie in the input/output area; those of a dynamic program may each have a buffer and register of their
+    own, which an output shares with an input only where it is the same bytes."""
+    layouts: dict[int, Layout] = {}
+    for binding in (*region.inputs, *region.outputs):
+        if not REGISTER_IO <= binding.register < count:
+            raise ExecutableError(
+                f"{where}: {binding.name!r} is bound to register {binding.register}, not to the input/output area"
+            )
+    for binding in region.inputs:
+        if binding.register > REGISTER_IO and binding.register in layouts:
+            raise ExecutableError(f"{where}: two inputs are bound to register {binding.register}")
+        layouts[binding.register] = binding.layout
+    for binding in region.outputs:
+        shared = layouts.setdefault(binding.register, binding.layout)
+        if binding.register > REGISTER_IO and shared.nbytes != binding.layout.nbytes:
+            raise ExecutableError(f"{where}: two tensors of different sizes share register {binding.register}")
 
 
 def _check_disjoint(where: str, bindings: tuple[TensorBinding, ...]) -> None:
@@ -159,7 +198,9 @@ def _check_steps(executable: Executable) -> None:
     counts = {"host": len(executable.host_graphs), "device": len(executable.regions)}
     expected = {(kind, index) for kind, count in counts.items() for index in range(count)}
     seen: set[tuple[str, int]] = set()
-    for position, step in enumerate(executable.steps):
+    if executable.steps and executable.control is not None:
+        raise ExecutableError("the steps of an executable with control flow belong to its sub-networks")
+    for position, step in enumerate(executable.all_steps):
         key = (step.kind, step.index)
         if key not in expected:
             raise ExecutableError(f"step {position} refers to {step.kind} part {step.index}, which does not exist")
@@ -174,28 +215,7 @@ def _check_steps(executable: Executable) -> None:
 def _check_flow(executable: Executable) -> None:
     """Every tensor is there before it is used, is made once, and reaches a region with the type it was made
     with."""
-    available: dict[str, TensorBinding | None] = {signature.name: None for signature in executable.inputs}
-    for position, step in enumerate(executable.steps):
-        part: Region | HostGraph
-        part = executable.regions[step.index] if step.kind == "device" else executable.host_graphs[step.index]
-        where = f"step {position} ({part.name!r})"
-        for taken in part.inputs:
-            name = taken if isinstance(taken, str) else taken.name
-            if name not in available:
-                raise ExecutableError(f"{where} needs tensor {name!r}, which no earlier step gives")
-            made = available[name]
-            if made is None or isinstance(taken, str):
-                continue
-            if (made.shape, made.dtype) != (taken.shape, taken.dtype):
-                raise ExecutableError(
-                    f"{where} takes tensor {name!r} as {taken.dtype} {taken.shape}, "
-                    f"but it is made as {made.dtype} {made.shape}"
-                )
-        for given in part.outputs:
-            name = given if isinstance(given, str) else given.name
-            if name in available:
-                raise ExecutableError(f"{where} gives tensor {name!r}, which is there already")
-            available[name] = None if isinstance(given, str) else given
+    available = follow_steps(executable, executable.steps, (signature.name for signature in executable.inputs))
     for signature in executable.outputs:
         if signature.name not in available:
             raise ExecutableError(f"no step gives the model's output {signature.name!r}")

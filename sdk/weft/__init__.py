@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from weft.api import verify
 from weft.api.tuning import TuneOptions, tune
-from weft.dynamic import DynamicProgram
 from weft.frontend import Model, load
+from weft.on_demand import DynamicProgram
 from weft.program import Program, compile
 from weft.quantize import NodeOptions, QuantizeOptions, quantize
 from weft_runtime import Session, shared_devices

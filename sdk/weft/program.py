@@ -14,6 +14,7 @@ from weft.api.describe import summarize
 from weft.api.shapes import ShapeChoices, combinations
 from weft.backends import DEFAULT_TARGET, Target
 from weft.frontend import Model
+from weft.lowering import Driver
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile
 from weft_runtime import artifact
@@ -90,6 +91,7 @@ def compile(
     host: str | HostProfile = DEFAULT_HOST,
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
+    driver: Driver = "device",
 ) -> Program:
     """Compiles a quantized model for one accelerator or several; see `weft.compiler.compile`.
 
@@ -97,7 +99,9 @@ def compile(
     the one that fits its inputs. Raises ModelError, CompileError or MachineError, BackendError.
     """
     first, *others = (
-        compiler.compile(model, target, shapes=each, calibration=calibration, host=host, pins=pins, annotate=annotate)
+        compiler.compile(
+            model, target, shapes=each, calibration=calibration, host=host, pins=pins, annotate=annotate, driver=driver
+        )
         for each in combinations(shapes)
     )
     return Program(first, tuple(others))

@@ -12,9 +12,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_digits() -> None:
     """`make demo`: exit status 0 says that every output agrees with ONNX Runtime's."""
+    assert "where the cycles go" in run("01_digits.py")
+
+
+def test_dynamic_networks() -> None:
+    printed = run("02_dynamic.py", "loop_in_if")
+    assert printed.count("loop_in_if") == 2 and "device" in printed
+
+
+def run(script: str, *arguments: str) -> str:
     folders = [str(ROOT / name) for name in ("sdk", "runtime", "hw_sim")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
-    command = [sys.executable, str(ROOT / "examples" / "01_digits.py")]
+    command = [sys.executable, str(ROOT / "examples" / script), *arguments]
     found = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert found.returncode == 0, found.stderr
-    assert "where the cycles go" in found.stdout
+    return found.stdout

@@ -21,7 +21,7 @@ from weft.api.preparation import PrepareOptions, Source, open_variants
 from weft.api.progress import Progress, quiet
 from weft.backends import Target
 from weft.deployment import Arrivals, Figures, Played, Setting, figures_of, play
-from weft.errors import DeviceError, ModelError, WeftError
+from weft.errors import CompileError, DeviceError, ModelError, WeftError
 from weft.frontend import Model
 from weft.frontend.passes.infer_shapes import InferShapes
 from weft.ir import Graph
@@ -115,6 +115,8 @@ def deploy(
         wishes = replace(wishes, host=options.host)
     variants = Variants(open_variants(source, target, wishes, progress))
     executable, count = variants.executables[0], min(COMPUTED, options.requests)
+    if executable.control is not None:
+        raise CompileError("a deployment cannot be played out for a model whose path depends on its input: run it")
     if inputs is None:
         arrays = random_arrays(executable.bound_inputs, executable.batch, count, wishes.seed, wishes.shapes)
     else:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from weft.backends import backend
+from weft.report.control_flow import Paths, control_flow_graph
 from weft_runtime.executable import Executable
 from weft_runtime.memory import plan_memory
 from weft_sim.errors import InstructionError
@@ -31,9 +32,10 @@ def summarize(executable: Executable) -> dict[str, Any]:
     }
 
 
-def explain(executable: Executable) -> dict[str, Any]:
+def explain(executable: Executable, paths: Paths = ()) -> dict[str, Any]:
     """Where each node of the model runs, why, and what it would cost elsewhere; what each partition that was considered
-    would cost altogether (nanoseconds; None where no choice was made). Plain JSON values."""
+    would cost altogether (nanoseconds; None where no choice was made); the control-flow graph (empty where there is no
+    control flow), with frequencies where `paths` of a run are given. Plain JSON values."""
     report = executable.partition
     partition = None
     if report is not None:
@@ -44,6 +46,7 @@ def explain(executable: Executable) -> dict[str, Any]:
         "calibration": executable.calibration,
         "partition": partition,
         "nodes": [asdict(node) for node in executable.nodes],
+        "control": control_flow_graph(executable, paths),
     }
 
 

@@ -13,6 +13,7 @@ from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.compiler import compile as compile_model
 from weft.errors import ArtifactError, ModelError
 from weft.frontend import Model, load, rebind
+from weft.lowering import Driver
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST
 from weft.quantize import QuantizeOptions, quantize, random_calibration
@@ -40,7 +41,7 @@ class PrepareOptions:
     """What a float model is calibrated with, in this order: `samples`, `inputs` (those it will run on), or
     random ones from `seed`. `shapes` binds symbolic extents of the model's inputs (the batch is 1 if not
     given). `quantization` says how a float model is quantized; `host`, `pins` and `annotate` say what runs
-    where, as for `weft.compile` (None: DEFAULT_HOST)."""
+    where, `driver` who decides, as for `weft.compile` (None: DEFAULT_HOST)."""
 
     samples: Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] | None = None
@@ -49,6 +50,7 @@ class PrepareOptions:
     host: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
+    driver: Driver = "device"
     quantization: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def extents(self, model: Model) -> dict[str, int]:
@@ -119,6 +121,7 @@ def build(prepared: Prepared, target: Target = DEFAULT_TARGET, progress: Progres
         host=prepared.options.host or DEFAULT_HOST,
         pins=prepared.options.pins,
         annotate=prepared.options.annotate,
+        driver=prepared.options.driver,
         progress=lambda stage, fraction: progress(f"compile: {stage}", round(100 * fraction), 100),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 from weft.api.progress import Progress, quiet
 from weft.errors import ModelError, QuantizationError
 from weft.frontend import Model, load
+from weft.frontend.topology import all_nodes
 from weft.quantize import QuantizeOptions, SensitivityReport, quantize, quantize_and_measure, random_calibration
 
 __all__ = ["Written", "quantize_file", "save_model"]
@@ -87,5 +88,6 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
 
 def _quantized_nodes(model: Model) -> int:
     """Operators with weights whose first operand comes from a DequantizeLinear."""
-    restored = {name for node in model.proto.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    return sum(node.op_type in WEIGHTED and node.input[0] in restored for node in model.proto.graph.node)
+    nodes = list(all_nodes(model.proto.graph))
+    restored = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
+    return sum(node.op_type in WEIGHTED and node.input[0] in restored for node in nodes)

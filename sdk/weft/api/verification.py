@@ -19,8 +19,9 @@ from weft.api.fused import run_fused
 from weft.api.preparation import PrepareOptions, Source, build, prepare
 from weft.api.progress import Progress, quiet
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
+from weft.dynamic import integer_graph
 from weft.errors import CompileError
-from weft.frontend import Model, integerize, normalize, reference_session
+from weft.frontend import Model, normalize, reference_session
 from weft_runtime.errors import HostError
 from weft_runtime.inputs import split_samples
 from weft_runtime.session import Session
@@ -119,7 +120,7 @@ def verify(
         arrays = random_arrays(program.bound_inputs, program.batch, samples or 1, seed, shapes)
     else:
         arrays = first_samples(inputs, program.bound_inputs, program.batch, samples)
-    integer = integerize(normalize(prepared.model, prepared.shapes))
+    integer = integer_graph(normalize(prepared.model, prepared.shapes))
     reference = reference_session(integer)
     parts = list(split_samples(arrays, program.bound_inputs, program.batch))
     progress("ONNX Runtime", 0, 0)
@@ -137,7 +138,7 @@ def verify(
     outputs = tally.reports(fused.samples is not None)
     mismatches = sum(each.mismatches for each in outputs)
     causes = Attribution((), mismatches)
-    if program.inexact:
+    if program.inexact and program.control is None:
         progress("attribute", 0, 0)
         causes = attribute(integer, program, accelerators, device, parts)
     return VerifyReport(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from weft.ir import Graph, Operator, Tensor
+from weft.ir.device_control import JoinRequest, Unjoinable
 from weft.ir.recognize import Pattern
 from weft.partition.placement import Placement
 from weft_runtime.devices import Device
@@ -71,6 +72,17 @@ class Accelerator(ABC):
     @abstractmethod
     def emit(self, request: RegionRequest) -> EmittedRegion:
         """The program of a region of operators that `place` left. Raises CompileError if that cannot be."""
+
+    def resident(self, region: Region) -> Region:
+        """The region with tensors in buffers of their own (base registers from 3 on, offset 0) where its program can
+        be told at each launch where they lie: a dynamic program then hands tensors on in device memory. As it is, it
+        takes and gives them through its input/output area, and the host copies them."""
+        return region
+
+    def join(self, request: JoinRequest) -> Region:
+        """One program of regions and decisions that it takes itself, launched once. Raises Unjoinable where it cannot;
+        the host then decides, and launches one region after the other."""
+        raise Unjoinable("this accelerator takes no decisions")
 
     def stored_bytes(self, tensor: Tensor, readers: Sequence[Operator] = ()) -> int:
         """Bytes that a tensor takes in device memory, which is what crosses the bus: packed for these operators, or, if

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
 from weft.codegen.chain.choose import ChainCosts
+from weft.codegen.device_program import join_regions
 from weft.codegen.estimate import RegionEstimate
 from weft.codegen.measured import lower_measured
 from weft.codegen.region import LoweredRegion, Schedule, input_layouts
+from weft.codegen.resident import with_own_registers
 from weft.ir import Graph, Operator, Tensor
+from weft.ir.device_control import JoinRequest
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
 from weft.schedule.choice import ANALYTIC, TileChoices
@@ -80,6 +83,12 @@ class NpuAccelerator(Accelerator):
     def _lowered(self, request: RegionRequest, tiles: TileChoices) -> tuple[LoweredRegion, RegionEstimate]:
         schedule = Schedule(self.options, tiles, ChainCosts(self._cycles.cycles))
         return lower_measured(request.name, request.operators, set(request.outputs), self.machine, schedule)
+
+    def resident(self, region: Region) -> Region:
+        return with_own_registers(region, self.machine)
+
+    def join(self, request: JoinRequest) -> Region:
+        return join_regions(request, self.machine)
 
 
 class NpuBackend(Backend):

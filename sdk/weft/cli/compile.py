@@ -14,6 +14,7 @@ from rich.table import Table
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
     CalibrationOption,
+    DriverOption,
     HostOption,
     JsonOption,
     ModelArgument,
@@ -21,6 +22,7 @@ from weft.cli.options import (
     SeedOption,
     ShapeOption,
     TargetOption,
+    driver_of,
     pins_of,
     shape_choices_of,
 )
@@ -63,6 +65,7 @@ def compile_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    driver: DriverOption = "device",
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -88,7 +91,13 @@ def compile_command(
     with Stages() as stages:
         choices = combinations(shape_choices_of(shape))
         options = PrepareOptions(
-            samples, seed=seed, shapes=choices[0], quantization=quantization, host=host, pins=pins_of(pin)
+            samples,
+            seed=seed,
+            shapes=choices[0],
+            quantization=quantization,
+            host=host,
+            pins=pins_of(pin),
+            driver=driver_of(driver),
         )
         prepared = prepare(model, options, stages)
         executables = build_variants(prepared, choices, accelerators, stages)

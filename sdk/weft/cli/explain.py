@@ -13,13 +13,16 @@ from rich.table import Table
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
     CalibrationOption,
+    DriverOption,
     HostOption,
+    InputOption,
     JsonOption,
     PinOption,
     ProgramArgument,
     SeedOption,
     ShapeOption,
     TargetOption,
+    driver_of,
     pins_of,
     shapes_of,
 )
@@ -34,32 +37,43 @@ def explain_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    driver: DriverOption = "device",
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of what runs where.")
     ] = None,
+    inputs: InputOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Say for each node of a model where it runs and why, and what it would cost elsewhere.
 
+    With --input, a model whose path depends on its input is run, and every decision says how often it went which way.
+
     Example: weft explain resnet8.onnx --target weft-8 --picture resnet8.svg
     """
     from weft.api.arrays import load_arrays
     from weft.api.describe import explain
+    from weft.api.execution import run
     from weft.api.preparation import PrepareOptions, open_program
     from weft.report import write_picture
 
     samples = None if calibration is None else load_arrays(calibration)
-    options = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin))
+    given = None if inputs is None else load_arrays(inputs)
+    options = PrepareOptions(
+        samples, given, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin), driver=driver_of(driver)
+    )
     with Stages() as stages:
         executable = open_program(program, target, options, stages)
         if picture is not None:
             write_picture(executable, picture, program.name)
-    data = explain(executable)
+        paths = () if given is None or executable.control is None else run(executable, given).profile.paths
+    data = explain(executable, paths)
     answer(data, json, lambda console: _render(console, data))
 
 
 def _render(console: Console, data: dict[str, Any]) -> None:
+    from weft.report.control_flow import outline
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("node", "operator", "runs on", "region"):
         table.add_column(column, overflow="fold")
@@ -72,6 +86,9 @@ def _render(console: Console, data: dict[str, Any]) -> None:
         row = (node["name"], node["op"], node["device"], node["region"], cycles, costs, node["reason"])
         table.add_row(*map(escape, row))
     console.print(table)
+    if data["control"]:
+        console.print()
+        console.print("\n".join(outline(data["control"])), markup=False, soft_wrap=True)
     if data["partition"] is not None:
         console.print()
         console.print(_candidates(data["partition"]))

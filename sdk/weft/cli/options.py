@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from weft_sim.machine import PRESETS
 __all__ = [
     "CalibrationOption",
     "DeviceOption",
+    "DriverOption",
     "HostOption",
     "InputOption",
     "JsonOption",
@@ -21,6 +22,7 @@ __all__ = [
     "SeedOption",
     "ShapeOption",
     "TargetOption",
+    "driver_of",
     "pins_of",
     "shape_choices_of",
     "shapes_of",
@@ -70,6 +72,17 @@ def pins_of(values: list[str] | None) -> dict[str, str]:
     """The processors by node name that `PinOption` gave; the last one for a node counts."""
     pairs = (value.rpartition("=") for value in values or [])
     return {name: processor for name, _, processor in pairs}
+
+
+def _known_driver(value: str) -> str:
+    if value not in ("device", "host"):
+        raise typer.BadParameter(f"{value!r} is neither device nor host")
+    return value
+
+
+def driver_of(value: str) -> Literal["device", "host"]:
+    """What `DriverOption` gave."""
+    return "host" if value == "host" else "device"
 
 
 def _known_host(value: str | None) -> str | None:
@@ -144,6 +157,15 @@ HostOption = Annotated[
         "--host",
         callback=_known_host,
         help="The CPU that the choice reckons with: cortex-a53 (default), cortex-a72, x86-server or a FILE.toml.",
+    ),
+]
+DriverOption = Annotated[
+    str,
+    typer.Option(
+        "--driver",
+        metavar="device|host",
+        callback=_known_driver,
+        help="Who takes decisions that depend on the input: the accelerator where it can, or the host.",
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of random inputs and random calibration.")]

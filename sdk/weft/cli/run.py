@@ -62,6 +62,9 @@ def run_command(
     waves_cycles: Annotated[
         str, typer.Option(metavar="FIRST:LAST", callback=_window, help="Cycles that go into the waveforms.")
     ] = "0:",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show the path of each sample, where it depends on the input.")
+    ] = False,
     shape: ShapeOption = None,
     requests: RequestsOption = None,
     arrival: ArrivalOption = None,
@@ -82,6 +85,7 @@ def run_command(
     from weft.api.execution import rtl_with_waves, run
     from weft.api.preparation import PrepareOptions
     from weft.report import render_timeline, write_html, write_trace
+    from weft_runtime.profile_text import render_paths
 
     wanted = deployment_options(requests, arrival, host, no_overlap, devices, queue)
     if waves is not None and wanted is not None:
@@ -121,6 +125,9 @@ def run_command(
             console.print(render_timeline(result.profile), markup=False)
             console.print()
         console.print(str(result.profile), markup=False)
+        if profile:
+            console.print()
+            console.print(render_paths(result.profile), markup=False, soft_wrap=True)
         if played is not None:
             render_deployment(console, played)
 

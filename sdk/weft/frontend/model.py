@@ -11,6 +11,7 @@ import onnx
 from onnx import helper
 
 from weft.errors import ModelError
+from weft.frontend.topology import all_graphs
 from weft_runtime.executable import TensorSignature
 from weft_runtime.inputs import UNKNOWN_SHAPE
 
@@ -54,13 +55,15 @@ class Model:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether activations are quantized already (QDQ or integer operators).
+        """Whether activations are quantized already (QDQ or integer operators), in any branch or body too.
 
         A DequantizeLinear of constants alone is compressed storage of a float model, not a quantized model.
         """
-        constants = {tensor.name for tensor in self.proto.graph.initializer}
-        constants |= {name for node in self.proto.graph.node if node.op_type == "Constant" for name in node.output}
-        for node in self.proto.graph.node:
+        graphs = list(all_graphs(self.proto.graph))
+        nodes = [node for graph in graphs for node in graph.node]
+        constants = {tensor.name for graph in graphs for tensor in graph.initializer}
+        constants |= {name for node in nodes if node.op_type == "Constant" for name in node.output}
+        for node in nodes:
             if node.op_type == "QuantizeLinear" or node.op_type in INTEGER_OPERATORS:
                 return True
             if node.op_type == "DequantizeLinear" and node.input[0] not in constants:
@@ -101,7 +104,7 @@ def _signature(value: onnx.ValueInfoProto, model_name: str) -> TensorSignature:
         )
     tensor = value.type.tensor_type
     try:
-        dtype = _dtype_name(tensor.elem_type)
+        dtype = dtype_name(tensor.elem_type)
     except KeyError as error:
         raise ModelError(
             f"{model_name}: '{value.name}' is of the unknown element type {tensor.elem_type}; export the model again"
@@ -117,7 +120,8 @@ def _signature(value: onnx.ValueInfoProto, model_name: str) -> TensorSignature:
     return TensorSignature(value.name, dtype, tuple(shape))
 
 
-def _dtype_name(element_type: int) -> str:
+def dtype_name(element_type: int) -> str:
+    """NumPy's name of an ONNX element type; "object" for strings. Raises KeyError for an unknown one."""
     if element_type == onnx.TensorProto.STRING:
         return "object"
     return str(helper.tensor_dtype_to_np_dtype(element_type).name)

@@ -11,7 +11,7 @@ from weft.quantize.parameters import ActivationParameters, activation_parameters
 from weft.quantize.plan import Plan, SharedRanges, makers, share_ranges
 from weft.quantize.ranges import Observation
 
-__all__ = ["assign_parameters", "counted_tensors"]
+__all__ = ["assign_parameters", "counted_tensors", "stored_ranges"]
 
 
 def counted_tensors(graph: Graph, plan: Plan, options: QuantizeOptions) -> frozenset[str]:
@@ -29,6 +29,22 @@ def assign_parameters(
 
     Raises QuantizationError where nodes that must share a type are given different ones.
     """
+    shared = stored_ranges(graph, plan, observed, options)
+    types = _group_types(graph, plan, options, shared)
+    return {
+        name: activation_parameters(
+            *shared.range_of(name),
+            types.get(shared.root(name), options.activation_type),
+            options.activation_symmetry,
+        )
+        for name in plan.activations
+    }
+
+
+def stored_ranges(
+    graph: Graph, plan: Plan, observed: Mapping[str, Observation], options: QuantizeOptions
+) -> SharedRanges:
+    """The range of each stored tensor, one for those that only differ by data movement."""
     ranges = {}
     for name in plan.activations:
         storage = _own_type(graph, plan, options, name) or options.activation_type
@@ -39,16 +55,7 @@ def assign_parameters(
                 low, high, storage, options.activation_symmetry
             ),
         )
-    shared = share_ranges(graph, plan, ranges)
-    types = _group_types(graph, plan, options, shared)
-    return {
-        name: activation_parameters(
-            *shared.range_of(name),
-            types.get(shared.root(name), options.activation_type),
-            options.activation_symmetry,
-        )
-        for name in plan.activations
-    }
+    return share_ranges(graph, plan, ranges)
 
 
 def _group_types(graph: Graph, plan: Plan, options: QuantizeOptions, shared: SharedRanges) -> dict[str, StorageType]:

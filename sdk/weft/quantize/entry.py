@@ -8,11 +8,14 @@ from pathlib import Path
 
 import onnx
 
+from weft.dynamic import Form, split
+from weft.dynamic.split import CONTROL
 from weft.frontend.graph import Graph
 from weft.frontend.load import load
 from weft.frontend.model import Model
-from weft.frontend.normalize import NO_SHAPES
+from weft.frontend.normalize import NO_SHAPES, normalize
 from weft.quantize.calibration import Samples
+from weft.quantize.control_flow import quantize_form
 from weft.quantize.options import DEFAULT_OPTIONS, QuantizeOptions
 from weft.quantize.probe import Probe
 from weft.quantize.quantizer import calibrate, emit
@@ -26,7 +29,8 @@ Source = Model | str | Path | bytes | onnx.ModelProto
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model and what each of its layers costs; no report where it came quantized."""
+    """A quantized model and what each of its layers costs; no report where it came quantized, or where its path
+    depends on the input."""
 
     model: Model
     report: SensitivityReport | None
@@ -65,6 +69,9 @@ def quantize(
     if loaded.is_quantized:
         options.check()
         return loaded
+    form = _form(loaded, shapes)
+    if form is not None:
+        return quantize_form(form, calibration, options, exclude, progress)
     return emit(calibrate(loaded, calibration, options, exclude, shapes, progress)).model
 
 
@@ -87,6 +94,9 @@ def quantize_and_measure(
     if loaded.is_quantized:
         options.check()
         return Quantized(loaded, None)
+    form = _form(loaded, shapes)
+    if form is not None:
+        return Quantized(quantize_form(form, calibration, options, exclude, progress), None)
     calibrated = calibrate(loaded, calibration, options, exclude, shapes, progress)
     emission = emit(calibrated)
     if not emission.plan.nodes:
@@ -95,3 +105,12 @@ def quantize_and_measure(
     report = measure(probe, calibrated.samples, options.minimum_snr, measuring)
     skipped = [node for layer in report.layers if layer.kept_float for node in layer.nodes]
     return Quantized(emit(calibrated, skipped).model if skipped else emission.model, report)
+
+
+def _form(model: Model, shapes: Mapping[str, int]) -> Form | None:
+    """The control-flow form of a model whose path depends on its input; None for any other."""
+    functions = (node for function in model.proto.functions for node in function.node)
+    nodes = (*model.proto.graph.node, *functions)
+    if not any(node.op_type in CONTROL for node in nodes):  # normalizing takes time, and is done again
+        return None
+    return split(normalize(model, shapes)).form

@@ -64,7 +64,7 @@ def render_picture(executable: Executable, title: str) -> str:
     """The picture as the text of an SVG file. Raises ReportError for a host graph that cannot be read."""
     panels: list[_Panel] = []
     top = float(MARGIN + TITLE)
-    for step in executable.steps:
+    for step in executable.all_steps:
         name, color, nodes = _step(executable, step)
         panels.append(_panel(name, color, nodes, top))
         top = panels[-1].bottom + 2 * GAP_Y

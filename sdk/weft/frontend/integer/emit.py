@@ -84,8 +84,10 @@ def finish(graph: Graph, match: Match, operator: onnx.NodeProto, sources: Sequen
     graph.add(operator)
 
 
-def tail(graph: Graph, match: Match, dtype: np.dtype[Any], shape: tuple[int | None, ...] | None) -> str:
-    """Adds the nodes between the integer operator and the QuantizeLinear's output.
+def tail(
+    graph: Graph, match: Match, dtype: np.dtype[Any], shape: tuple[int | None, ...] | None, target: str = ""
+) -> str:
+    """Adds the nodes between the integer operator and `target`, the QuantizeLinear's output where none is given.
 
     The operator stores as `dtype`, its input's type, because ONNX Runtime has no other kernels; an integer
     Clip follows where an activation's bounds are tighter than the type's range, and DequantizeLinear,
@@ -93,7 +95,7 @@ def tail(graph: Graph, match: Match, dtype: np.dtype[Any], shape: tuple[int | No
     operator must produce.
     """
     output = match.output
-    name: str = match.quantize.output[0]
+    name: str = target or match.quantize.output[0]
     if dtype != output.dtype:
         name = _convert(graph, match, dtype, name, shape)
     low, high = output.limits()

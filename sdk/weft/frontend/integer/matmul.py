@@ -132,14 +132,14 @@ def _as_convolution(graph: Graph, match: Match, operands: Operands) -> bool:
     count = None if None in shape else int(np.prod([extent or 0 for extent in shape[:-1]]))
     rows = _reshaped(graph, match, rows, (-1, depth, 1, 1), (count, depth, 1, 1), dtype, "rows")
     result = graph.fresh(f"{match.main.output[0]}_columns")
-    graph.set_type(result, helper.np_dtype_to_tensor_dtype(dtype), (count, columns, 1, 1))
+    graph.set_type(result, helper.np_dtype_to_tensor_dtype(match.output.dtype), (count, columns, 1, 1))
     operator = onnx.NodeProto(op_type="QLinearConv", name=match.main.name)
     operator.input.extend([rows, *left[1:], weight_name, *weights[1:], *output_parameters(graph, match, dtype)])
     operator.input.append(_flat_bias(graph, bias))
-    operator.output.append(result)
-    target = tail(graph, match, dtype, shape)
+    # The bounds come before the Reshape, so that they stand right behind the convolution.
+    operator.output.append(tail(graph, match, dtype, (count, columns, 1, 1), result))
     extents = tuple(-1 if extent is None else extent for extent in shape)
-    _reshape(graph, match, result, extents, target, "columns")
+    _reshape(graph, match, result, extents, match.quantize.output[0], "columns")
     finish(graph, match, operator, operands.sources)
     return True
 

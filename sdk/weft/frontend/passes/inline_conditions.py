@@ -13,8 +13,8 @@ from weft.frontend.model import Model
 from weft.frontend.passes.fold_constants import FoldConstants
 from weft.frontend.passes.lift_constants import LiftConstants
 from weft.frontend.passes.remove_identities import RemoveIdentities
+from weft.frontend.renaming import renamed
 from weft.frontend.session import reference_session
-from weft.frontend.topology import subgraphs
 
 ROUNDS = 32
 
@@ -78,38 +78,15 @@ def _inline(graph: Graph, node: onnx.NodeProto) -> None:
     names = {name: graph.fresh(name) for name in inner}
     graph.remove(node)
     for tensor in branch.initializer:
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.name = names[tensor.name]
-        graph.constants[copy.name] = copy
+        constant = onnx.TensorProto()
+        constant.CopyFrom(tensor)
+        constant.name = names[tensor.name]
+        graph.constants[constant.name] = constant
     for each in branch.node:
-        renamed = _renamed(each, names)
-        renamed.name = graph.fresh_node_name(each.name or f"{node.name}_{each.op_type}")
-        graph.add(renamed)
+        copy = renamed(each, names)
+        copy.name = graph.fresh_node_name(each.name or f"{node.name}_{each.op_type}")
+        graph.add(copy)
     for output, result in zip(node.output, branch.output, strict=True):
         if output:
             source = names.get(result.name, result.name)
             graph.add(helper.make_node("Identity", [source], [output], name=graph.fresh_node_name(f"{output}_value")))
-
-
-def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
-    """A copy whose own tensors, and those that graphs within it capture, have their new names."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    copy.input[:] = [names.get(name, name) for name in node.input]
-    copy.output[:] = [names.get(name, name) for name in node.output]
-    for inner in subgraphs(copy):
-        _rename_captured(inner, names)
-    return copy
-
-
-def _rename_captured(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    own |= {name for node in graph.node for name in node.output}
-    visible = {old: new for old, new in names.items() if old not in own}
-    for node in graph.node:
-        node.input[:] = [visible.get(name, name) for name in node.input]
-        for inner in subgraphs(node):
-            _rename_captured(inner, visible)
-    for value in graph.output:
-        value.name = visible.get(value.name, value.name)

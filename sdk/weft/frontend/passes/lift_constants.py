@@ -26,7 +26,7 @@ class LiftConstants:
         graph = Graph(model)
         for node in list(graph.nodes):
             if is_standard(node, "Constant") and node.output[0] not in graph.output_names:
-                value = _value(node)
+                value = constant_value(node)
                 if value is not None:
                     graph.remove(node)
                     graph.set_constant(node.output[0], value)
@@ -39,7 +39,8 @@ class LiftConstants:
         return lifted
 
 
-def _value(node: onnx.NodeProto) -> Array | None:
+def constant_value(node: onnx.NodeProto) -> Array | None:
+    """The value of a Constant node; None where it is a string or sparse."""
     attribute = node.attribute[0]
     if attribute.name == "value":
         return numpy_helper.to_array(attribute.t)

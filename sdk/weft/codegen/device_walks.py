@@ -1,0 +1,102 @@
+"""What a sequence of regions, decisions and loops consists of."""
+
+from __future__ import annotations
+
+from weft.ir.device_control import Decide, Piece, Repeat, Sequence, Unjoinable
+from weft_runtime.executable import Region, TensorBinding
+
+__all__ = ["made_in", "most_cycles", "most_macs", "own_macs", "reading_of", "regions_of", "result_bytes"]
+
+DECISION_CYCLES = 250
+"""Estimate of a decision: load, vector pass, jump and refill of the fetch queue."""
+
+
+def _inside(step: Decide | Repeat) -> tuple[Sequence, ...]:
+    return (step.body,) if isinstance(step, Repeat) else (step.when_below, step.when_above)
+
+
+def regions_of(sequence: Sequence) -> list[Region]:
+    """The regions of all steps, also inside decisions and loops."""
+    found = []
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            found.append(step.region)
+        else:
+            found += [region for inner in _inside(step) for region in regions_of(inner)]
+    return found
+
+
+def made_in(sequence: Sequence) -> set[str]:
+    """What the sequence's own steps give."""
+    names: set[str] = set()
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            names.update(step.names[binding.name] for binding in step.region.outputs)
+            continue
+        names.update(step.results, *map(made_in, _inside(step)))
+        if isinstance(step, Repeat):
+            names.update(step.parameters)
+    return names
+
+
+def reading_of(sequence: Sequence, name: str) -> TensorBinding | None:
+    """How the first region that reads a value takes it."""
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            found = [binding for binding in step.region.inputs if step.names[binding.name] == name]
+        else:
+            inner = (reading_of(each, name) for each in _inside(step))
+            found = [binding for binding in inner if binding is not None]
+        if found:
+            return found[0]
+    return None
+
+
+def result_bytes(step: Decide, name: str) -> int:
+    """Bytes of a result, as the first region that makes it on either side says. Raises Unjoinable where none does."""
+    for side in (step.when_below, step.when_above):
+        found = _bytes_of(side, side.results[step.results.index(name)])
+        if found is not None:
+            return found
+    raise Unjoinable(f"{name!r} is made on neither side")
+
+
+def _bytes_of(sequence: Sequence, value: str) -> int | None:
+    """Bytes of what a region in the sequence makes under this name, or under one that is handed on as it."""
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            for binding in step.region.outputs:
+                if step.names[binding.name] == value:
+                    return binding.layout.nbytes
+        elif value in step.results:
+            index = step.results.index(value)
+            found = (_bytes_of(inner, inner.results[index]) for inner in _inside(step))
+            return next((size for size in found if size is not None), None)
+    return None
+
+
+def own_macs(sequence: Sequence) -> int:
+    """Multiply-accumulates of the steps that run on every way."""
+    return sum(step.region.macs for step in sequence.steps if isinstance(step, Piece))
+
+
+def most_macs(sequence: Sequence) -> int:
+    """Multiply-accumulates of the longest way."""
+    return sum(
+        step.region.macs if isinstance(step, Piece) else _times(step) * max(map(most_macs, _inside(step)))
+        for step in sequence.steps
+    )
+
+
+def most_cycles(sequence: Sequence) -> int:
+    """Cycles of the longest way."""
+    return sum(
+        step.region.estimated_cycles
+        if isinstance(step, Piece)
+        else _times(step) * (DECISION_CYCLES + max(map(most_cycles, _inside(step))))
+        for step in sequence.steps
+    )
+
+
+def _times(step: Decide | Repeat) -> int:
+    return step.limit if isinstance(step, Repeat) else 1

@@ -1,0 +1,20 @@
+"""Makes the oracle and the example networks importable in this folder's tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples/dynamic"
+
+for _file in (
+    Path(__file__).with_name("oracle.py"), EXAMPLES / "onnx_writer.py", EXAMPLES / "networks.py", EXAMPLES / "voice.py",
+):  # fmt: skip
+    if _file.stem in sys.modules or (_file.stem == "networks" and importlib.util.find_spec("sklearn") is None):
+        continue
+    _spec = importlib.util.spec_from_file_location(_file.stem, _file)
+    assert _spec is not None and _spec.loader is not None
+    _module = importlib.util.module_from_spec(_spec)
+    sys.modules[_file.stem] = _module
+    _spec.loader.exec_module(_module)
