@@ -34,16 +34,17 @@ class Graph:
         self.input_names = frozenset(value.name for value in graph.input) - self.constants.keys()
         self._types = {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
         self._arrays: dict[str, Array] = {}
-        self._names = {*self._types, *self.constants, *(name for node in self.nodes for name in node.output)}
-        self._names |= {name for node in self.nodes for name in used_names(node)}
+        made = (name for node in self._nodes.values() for name in node.output)
+        self._names = {*self._types, *self.constants, *made}
         self._node_names = {node.name for node in self.nodes}
         self._suffixes: dict[tuple[int, str], int] = {}
-        self._producers = {name: node for node in self.nodes for name in node.output if name}
+        self._producers = {name: node for node in self._nodes.values() for name in node.output if name}
         # By the node's id, so that taking one reader of many away does not cost a search.
         self._consumers: dict[str, dict[int, onnx.NodeProto]] = {}
         self._wide = WideNodes()
         for node in self._nodes.values():
             self._count_uses(node)
+        self._names |= self._consumers.keys()
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
