@@ -141,6 +141,23 @@ class PaddedEncoder(Encoder):
         return proto
 
 
+class SelectingEncoder(Encoder):
+    """A constant condition selects the scores or minus infinity, as `masked_fill` is exported."""
+
+    def masked(self, scores: str) -> str:
+        seen = np.tril(np.ones((self.size.positions,) * 2, bool))[None, None]
+        return self.node("Where", [self.constant(seen), scores, self.constant(np.float32(-np.inf))])
+
+
+class PaddedSelectingEncoder(PaddedEncoder):
+    """A condition that is computed from the mask of the samples."""
+
+    def masked(self, scores: str) -> str:
+        wide = self.node("Unsqueeze", ["mask", self.constant(np.asarray([1, 2]))])
+        absent = self.node("Equal", [wide, self.constant(np.float32(0))])
+        return self.node("Where", [absent, self.constant(np.float32(-10000)), scores])
+
+
 def run(size: Size, target: str, device: str) -> tuple[Executable, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """The executable, its answer, and the answer of the integer graph in ONNX Runtime without optimizations."""
     random = np.random.default_rng(7)
@@ -181,7 +198,14 @@ def snr(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> fl
 
 @pytest.mark.parametrize(
     ("kind", "lowest"),
-    [(CausalEncoder, -np.inf), (CausalEncoder, -1e9), (CausalEncoder, -10000.0), (PaddedEncoder, -10000.0)],
+    [
+        (CausalEncoder, -np.inf),
+        (CausalEncoder, -1e9),
+        (CausalEncoder, -10000.0),
+        (PaddedEncoder, -10000.0),
+        (SelectingEncoder, 0.0),
+        (PaddedSelectingEncoder, 0.0),
+    ],
 )
 def test_masked_attention_is_one_region_and_keeps_its_accuracy(kind: type[Encoder], lowest: float) -> None:
     size = Size(1, 24, 3, 16, 64)
@@ -191,7 +215,7 @@ def test_masked_attention_is_one_region_and_keeps_its_accuracy(kind: type[Encode
     source = Model(encoder.model())
     random = np.random.default_rng(7)
     samples = {"x": random.normal(0, 1, (6, size.positions, size.channels)).astype(np.float32)}
-    if kind is PaddedEncoder:
+    if issubclass(kind, PaddedEncoder):
         samples["mask"] = (np.arange(24) < np.array([24, 20, 24, 9, 16, 13])[:, None]).astype(np.float32)
     quantized = weft.quantize(source, calibration={name: each[:4] for name, each in samples.items()})
     feeds = {name: each[5:] for name, each in samples.items()}

@@ -124,6 +124,13 @@ def fan(count: int, kind: str) -> onnx.ModelProto:
     return model([*nodes, *sums, one("Sum", tuple(f"s{index}" for index in range(0, count // 2, 100)), "y")])
 
 
+def wide(count: int) -> onnx.ModelProto:
+    """One node that reads the results of many, each of which another one replaces."""
+    nodes = [one("Identity", ("x",), f"t{index}") for index in range(count)]
+    nodes += [one("Identity", (f"t{index}",), f"u{index}") for index in range(count)]
+    return model([*nodes, one("Max", tuple(f"u{index}" for index in range(count)), "y")])
+
+
 def constants_and_sums(count: int) -> onnx.ModelProto:
     nodes = [helper.make_node("Constant", [], [f"c{index}"], value_float=1.0) for index in range(count)]
     sums = [one("Add", (a, f"c{index}"), b) for index, (a, b) in enumerate(itertools.pairwise(names(count)))]
@@ -206,6 +213,7 @@ LARGE: dict[str, Callable[[], onnx.ModelProto]] = {
     "nodes that do nothing": lambda: chain(10_000, "Identity"),
     "slices": lambda: chain(10_000, "Slice", ("begin", "end")),
     "many readers": lambda: fan(10_000, "Identity"),
+    "many inputs": lambda: wide(10_000),
     "many constants": lambda: constants_and_sums(10_000),
 }
 

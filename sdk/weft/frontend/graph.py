@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 
 from weft.frontend.model import Model
 from weft.frontend.topology import sort_nodes, subgraphs, used_names
+from weft.frontend.wide_nodes import WideNodes
 
 Array = npt.NDArray[Any]
 NO_NODES: Mapping[int, onnx.NodeProto] = {}
@@ -33,15 +34,17 @@ class Graph:
         self.input_names = frozenset(value.name for value in graph.input) - self.constants.keys()
         self._types = {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
         self._arrays: dict[str, Array] = {}
-        self._names = {*self._types, *self.constants, *(name for node in self.nodes for name in node.output)}
-        self._names |= {name for node in self.nodes for name in used_names(node)}
+        made = (name for node in self._nodes.values() for name in node.output)
+        self._names = {*self._types, *self.constants, *made}
         self._node_names = {node.name for node in self.nodes}
         self._suffixes: dict[tuple[int, str], int] = {}
-        self._producers = {name: node for node in self.nodes for name in node.output if name}
+        self._producers = {name: node for node in self._nodes.values() for name in node.output if name}
         # By the node's id, so that taking one reader of many away does not cost a search.
         self._consumers: dict[str, dict[int, onnx.NodeProto]] = {}
+        self._wide = WideNodes()
         for node in self._nodes.values():
             self._count_uses(node)
+        self._names |= self._consumers.keys()
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -144,18 +147,28 @@ class Graph:
             if self._producers.get(name) is node:
                 del self._producers[name]
         self._forget_uses(node)
+        self._wide.forget(node)
 
     def replace_input(self, node: onnx.NodeProto, index: int, name: str) -> None:
         """Makes input `index` of a node read another tensor."""
-        self._forget_uses(node)
-        node.input[index] = name
-        self._count_uses(node)
+        before = node.input[index]
+        still_read = self._wide.replace(node, index, name)
+        if still_read is None:
+            self._forget_uses(node)
+            node.input[index] = name
+            self._count_uses(node)
+            return
+        if before and not still_read:
+            self._consumers[before].pop(id(node), None)
+        if name:
+            self._consumers.setdefault(name, {})[id(node)] = node
 
     def rewire(self, old: str, new: str) -> None:
         """Makes every reader of `old`, subgraphs included, read `new` instead. Graph outputs keep their
         name."""
         for key, node in self._consumers.pop(old, NO_NODES).items():
-            _rename_uses(node, old, new)
+            if not self._wide.rename(node, old, new):
+                _rename_uses(node, old, new)
             self._consumers.setdefault(new, {})[key] = node
 
     def rename_output(self, node: onnx.NodeProto, old: str, new: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +36,17 @@ class Graph:
         self.output_names = [value.name for value in graph.output]
         values = (*graph.input, *graph.value_info, *graph.output)
         self.values = {value.name: value for value in values}
+        self._positions = {node.name: index for index, node in enumerate(self.nodes)}
         self._constants: dict[str, npt.NDArray[np.generic]] = {}
 
     @property
     def opset(self) -> int:
         """The version of the standard operator set; 1 where none is stated."""
         return next((each.version for each in self.model.opset_import if each.domain in ("", "ai.onnx")), 1)
+
+    def in_order(self, names: Collection[str]) -> list[onnx.NodeProto]:
+        """The nodes of these names in the graph's order."""
+        return [self.by_name[name] for name in sorted(names, key=self._positions.__getitem__)]
 
     def constant(self, name: str) -> npt.NDArray[np.generic] | None:
         """The initializer of that name as an array, or None."""

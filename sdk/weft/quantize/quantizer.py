@@ -25,6 +25,7 @@ from weft.quantize.masks import endless_additions, find_masks, mask_floors, with
 from weft.quantize.options import DEFAULT_OPTIONS, QuantizeOptions
 from weft.quantize.plan import Plan, make_plan, makers, operand_names
 from weft.quantize.ranges import Observation, Progress, observe
+from weft.quantize.selected_masks import add_masks
 
 __all__ = ["Calibrated", "calibrate", "emit"]
 
@@ -64,7 +65,7 @@ def calibrate(
         )
     kept = _named(Graph(float_model), frozenset(exclude) | options.kept_float)
     _check_names(Graph(float_model), options.nodes.keys() - options.kept_float)
-    float_model = fuse_layer_norms(float_model, kept)
+    float_model = add_masks(fuse_layer_norms(float_model, kept), kept)
     kept = _with_fused(Graph(float_model), kept)
     data = CalibrationData(float_model, calibration)
     if options.equalize:

@@ -120,7 +120,7 @@ def _cone(graph: Graph, end: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list
             open_values += reversed(producer.input if producer.op_type == "Concat" else producer.input[:1])
         if len(names) > MAX_NODES:
             raise Refusal(f"more than {MAX_NODES} operators lie between the quantizations")
-    return [node for node in graph.nodes if node.name in names], list(leaves)
+    return graph.in_order(names), list(leaves)
 
 
 def _check(graph: Graph, node: onnx.NodeProto) -> None:

@@ -67,7 +67,7 @@ def _cone(graph: Graph, end: onnx.NodeProto) -> tuple[list[onnx.NodeProto], Tens
             raise Refusal(f"more than {MAX_NODES} operators lie between the quantizations")
     if len({(each.name, float(each.scale), each.zero_point) for each in sources.values()}) != 1:
         raise Refusal("it is a function of several quantized values")
-    nodes = [each for each in graph.nodes if each.name in names]
+    nodes = graph.in_order(names)
     inside = names | {end.name}
     for each in nodes:
         if any(reader.name not in inside for reader in graph.consumers[each.output[0]]):
