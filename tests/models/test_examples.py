@@ -20,6 +20,12 @@ def test_dynamic_networks() -> None:
     assert printed.count("loop_in_if") == 2 and "device" in printed
 
 
+def test_requests() -> None:
+    """Exit status 0 says that overlapped answers equal those of a plain run."""
+    printed = run("03_requests.py")
+    assert "answers equal" in printed and "cortex-a53" in printed
+
+
 def run(script: str, *arguments: str) -> str:
     folders = [str(ROOT / name) for name in ("sdk", "runtime", "hw_sim")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
