@@ -22,7 +22,7 @@ from weft_sim.machine import MachineConfig
 __all__ = ["emit_layer_norm", "layer_norm_rows"]
 
 FLOAT: dict[str, Any] = {"destination": Destination.ACCUMULATOR_F32}
-TILES = 4
+TILES = 8
 
 
 @dataclass(frozen=True)
