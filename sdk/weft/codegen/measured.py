@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
+from weft.codegen.chain.choose import ChainCosts
 from weft.codegen.estimate import RegionEstimate, estimate_region
-from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.overlap import can_overlap
 from weft.codegen.region import LoweredRegion, Schedule, lower_region
 from weft.errors import CompileError
 from weft.ir import Operator
-from weft.ir.fused import FusedConvolution
+from weft.ir.operators import Convolution, Elementwise, TableLookup
 from weft_sim.machine import MachineConfig
 
 __all__ = ["lower_measured"]
 
 ROUNDS = 4
-WORTH_A_ROUND = 0.005
-"""Share of the cycles that a round must have saved for another to be tried."""
+NEGLIGIBLE = 0.002
+"""Share of the cycles that is not worth another round."""
 Attempted = tuple[LoweredRegion, RegionEstimate]
 Attempt = Callable[[Schedule], Attempted]
 
@@ -28,7 +28,8 @@ def lower_measured(
     name: str, operators: Sequence[Operator], outputs: set[str], config: MachineConfig, schedule: Schedule
 ) -> tuple[LoweredRegion, RegionEstimate]:
     """The fastest of the programs tried, and its cycles: without chains, with row operators beside products, and with
-    chains that are chosen by estimate, those that take longer than their operators alone avoided in the next round."""
+    chains that are chosen by estimate, those that take longer than the same operators without avoided in the next
+    round."""
 
     def attempt(chosen: Schedule) -> tuple[LoweredRegion, RegionEstimate]:
         region = lower_region(operators, outputs, config, chosen)
@@ -40,40 +41,42 @@ def lower_measured(
         with contextlib.suppress(CompileError):  # something does not fit half the memories
             tried.append(attempt(schedule))
     if schedule.options.chains:
-        fused = fuse_epilogues(operators, outputs, config) if schedule.options.fusion else ()
-        tails = {each.tail.name for each in fused if isinstance(each, FusedConvolution)}
-        tried += _with_chains(operators, single, attempt, tails, tried[0][1].cycles)
+        tried += _with_chains(operators, single, tried[0][1], attempt)
     return min(tried, key=lambda found: found[1].cycles)
 
 
 def _with_chains(
-    operators: Sequence[Operator], schedule: Schedule, attempt: Attempt, tails: Collection[str], least: int
+    operators: Sequence[Operator], schedule: Schedule, plain: RegionEstimate, attempt: Attempt
 ) -> list[Attempted]:
-    """`tails`: operators that cost next to nothing, as they can be fused. `least`: cycles without chains."""
-    alone = schedule.costs.alone
-    if alone is not None:
-        alone = _unless_fused(alone, tails)
-        schedule = dataclasses.replace(schedule, costs=dataclasses.replace(schedule.costs, alone=alone))
+    """Programs with chains; `plain` is the estimate without."""
+    alone = _alone(operators, plain)
     by_name = {operator.name: operator for operator in operators}
+    costs = ChainCosts(alone)
     tried: list[Attempted] = []
     for _ in range(ROUNDS):
-        region, estimate = attempt(schedule)
+        region, estimate = attempt(dataclasses.replace(schedule, costs=costs))
         if not region.chains:
             break
         tried.append((region, estimate))
-        if alone is None:
+        gains = {
+            (chain[0], chain[-1]): sum(alone(by_name[each]) - estimate.by_node.get(each, 0) for each in chain)
+            for chain in region.chains
+        }
+        losing = {ends for ends, gain in gains.items() if gain < 0}
+        if -sum(gains[ends] for ends in losing) <= NEGLIGIBLE * estimate.cycles:
             break
-        losing = {
-            (chain[0], chain[-1]) for chain in region.chains
-            if sum(estimate.by_node.get(each, 0) for each in chain) > sum(alone(by_name[each]) for each in chain)
-        }  # fmt: skip
-        if not losing or estimate.cycles > least * (1 - WORTH_A_ROUND):
-            break
-        least = estimate.cycles
-        costs = dataclasses.replace(schedule.costs, avoided=schedule.costs.avoided | losing)
-        schedule = dataclasses.replace(schedule, costs=costs)
+        costs = dataclasses.replace(costs, avoided=costs.avoided | losing)
     return tried
 
 
-def _unless_fused(alone: Callable[[Operator], float], tails: Collection[str]) -> Callable[[Operator], float]:
-    return lambda operator: 0 if operator.name in tails else alone(operator)
+def _alone(operators: Sequence[Operator], plain: RegionEstimate) -> Callable[[Operator], float]:
+    """What each operator takes in the program without chains. A convolution that is one with its reader there has the
+    cycles of both, so that a chain of the reader alone does not seem to save them."""
+    cycles = dict(plain.by_node)
+    makers = {operator.output.name: operator for operator in operators if isinstance(operator, Convolution)}
+    for reader in operators:
+        fused = (makers[each.name] for each in reader.inputs if each.name in makers)
+        maker = next((each for each in fused if not cycles.get(each.name)), None)
+        if maker is not None and isinstance(reader, Elementwise | TableLookup):
+            cycles[maker.name] = cycles.pop(reader.name, 0)
+    return lambda operator: cycles.get(operator.name, 0)

@@ -18,6 +18,8 @@ TILES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 28)
 LONGEST_TILED = 10
 """Members of a chain of several tiles: halos grow with each."""
 LONGEST_WHOLE = 96
+DOUBT = 1.01
+"""Estimates of chains against measured cycles of operators: a gain of less is none, and costs a round of measuring."""
 
 
 Ends = tuple[str, str]
@@ -59,7 +61,7 @@ def choose_chains(
             if (operators[start].name, operators[stop - 1].name) in costs.avoided:
                 continue
             covered = max(covered, stop if len(plan.spans) == 1 else 0)
-            cost = best[start] + chained(plan, context)
+            cost = best[start] + DOUBT * chained(plan, context)
             if cost < best[stop]:
                 best[stop], taken[stop] = cost, (start, plan)
     chains: dict[int, ChainPlan] = {}
