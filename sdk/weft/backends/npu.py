@@ -17,10 +17,10 @@ from weft.ir import Graph, Operator, Tensor
 from weft.ir.device_control import JoinRequest
 from weft.partition.costs import OperatorCycles
 from weft.partition.placement import Placement, capacity, place
-from weft.schedule.choice import ANALYTIC, TileChoices
+from weft.schedule.choice import TileChoices
 from weft.schedule.options import ScheduleOptions
 from weft.tuning.cache import TuningCache
-from weft.tuning.tiles import MeasuredTiles
+from weft.tuning.tiles import AskedTiles, MeasuredTiles
 from weft_runtime.backend import register_backend
 from weft_runtime.devices import Device
 from weft_runtime.executable import Processor, Region
@@ -34,6 +34,9 @@ __all__ = ["BACKEND", "NpuAccelerator", "NpuBackend", "read_machine"]
 
 MAX_FILE_BYTES = 1 << 20
 EVERYTHING = ScheduleOptions()
+SMALL_REGION = 4000
+"""Instructions of a region up to which also tiles of operators that are in chains now are measured: there it takes no
+time, and the region may be quicker without chains."""
 
 
 class NpuAccelerator(Accelerator):
@@ -62,12 +65,7 @@ class NpuAccelerator(Accelerator):
         return place(graph, operators, self.machine, insisted)
 
     def emit(self, request: RegionRequest) -> EmittedRegion:
-        region, estimate = self._lowered(request, self.tiles)
-        if isinstance(self.tiles, MeasuredTiles) and self.tiles.chosen:
-            # What is best for an operator alone may disturb its neighbours.
-            other, plain = self._lowered(request, ANALYTIC)
-            if plain.cycles <= estimate.cycles:
-                region, estimate = other, plain
+        region, estimate = self._best(request)
         return EmittedRegion(
             encode_program(region.instructions),
             region.constants,
@@ -79,6 +77,17 @@ class NpuAccelerator(Accelerator):
             region.sources,
             estimate.by_node,
         )
+
+    def _best(self, request: RegionRequest) -> tuple[LoweredRegion, RegionEstimate]:
+        """With default tiles or with measured ones: what is best for an operator alone may disturb its neighbours."""
+        if not isinstance(self.tiles, MeasuredTiles):
+            return self._lowered(request, self.tiles)
+        asked = AskedTiles()
+        plain = self._lowered(request, asked)
+        large = len(plain[0].instructions) > SMALL_REGION
+        chained = {name for chain in plain[0].chains for name in chain if large}
+        better = self.tiles.better(asked.questions(without=chained))
+        return plain if better is None else min(plain, self._lowered(request, better), key=lambda each: each[1].cycles)
 
     def _lowered(self, request: RegionRequest, tiles: TileChoices) -> tuple[LoweredRegion, RegionEstimate]:
         schedule = Schedule(self.options, tiles, ChainCosts(self._cycles.cycles))

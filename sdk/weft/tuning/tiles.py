@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from weft.ir import Operator
-from weft.schedule.choice import Shape, Tile
+from weft.schedule.choice import ChosenTiles, Shape, Tile
 from weft.schedule.search import Problem, default_cycles, lower_bound
 from weft.tuning.cache import TuningCache, problem_key
 from weft.tuning.subject import measure, subject
 from weft_sim.machine import MachineConfig
 
-__all__ = ["MeasuredTiles", "best_measured"]
+__all__ = ["AskedTiles", "MeasuredTiles", "best_measured"]
+
+Question = tuple[Shape, Operator, MachineConfig]
 
 LEAST_GAIN = 0.002
 """A measured tile replaces the default one if it is better by this share: less is lost again between layers."""
@@ -25,6 +27,22 @@ WORTH_SHARE = 1.05
 """Operators of fewer estimated cycles, or nearer to what array and DRAM allow, are not measured: little to gain."""
 
 
+class AskedTiles:
+    """Leaves every choice to the estimate, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self._asked: list[Question] = []
+
+    def tile(self, shape: Shape, operator: Operator, config: MachineConfig) -> Tile | None:
+        """None."""
+        self._asked.append((shape, operator, config))
+        return None
+
+    def questions(self, without: Collection[str]) -> list[Question]:
+        """The questions about operators of other names than these."""
+        return [each for each in self._asked if each[1].name not in without]
+
+
 class MeasuredTiles:
     """Of shapes that were tuned, the best tile; of others the best of few. `cache` is None where nothing of what was
     tuned shall count."""
@@ -33,17 +51,18 @@ class MeasuredTiles:
         self._cache = cache
         self._chosen: dict[Problem, Tile | None] = {}
 
-    @property
-    def chosen(self) -> bool:
-        """Whether any shape has a tile other than the default one."""
-        return any(tile is not None for tile in self._chosen.values())
-
     def tile(self, shape: Shape, operator: Operator, config: MachineConfig) -> Tile | None:
         """The measured tile, or None where the default one stays."""
         problem = Problem(shape, config)
         if problem not in self._chosen:
             self._chosen[problem] = self._choose(problem, operator)
         return self._chosen[problem]
+
+    def better(self, questions: Iterable[Question]) -> ChosenTiles | None:
+        """The tiles for these, or None if all of them keep the default one."""
+        found = {(shape, config): self.tile(shape, operator, config) for shape, operator, config in questions}
+        better = {key: tile for key, tile in found.items() if tile is not None}
+        return ChosenTiles(better) if better else None
 
     def _choose(self, problem: Problem, operator: Operator) -> Tile | None:
         known: Mapping[int, int] = {}
