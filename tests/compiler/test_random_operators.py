@@ -228,6 +228,7 @@ def poolings(draw: Any) -> tuple[onnx.ModelProto, dict[str, Any], str]:
             )
         attributes = {"kernel_shape": kernel, "strides": strides, "ceil_mode": ceil}
         automatic = draw(st.sampled_from(("", "", "", "SAME_UPPER", "SAME_LOWER", "VALID")))
+        assume(automatic != "VALID" or all(shape[2 + axis] >= kernel[axis] for axis in range(2)))
         attributes |= {"auto_pad": automatic} if automatic and not ceil else {"pads": pads}
         if op == "AveragePool":
             attributes["count_include_pad"] = draw(st.integers(0, 1))
