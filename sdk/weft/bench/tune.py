@@ -36,7 +36,9 @@ def run(
     machine = resolve_machine(target)
     with tempfile.TemporaryDirectory(prefix="weft-") as folder:
         start = time.perf_counter()
-        report = tune(model, target, TuneOptions(int(trials), SECONDS, ranker), cache=TuningCache(Path(folder) / "tune"))
+        report = tune(
+            model, target, TuneOptions(int(trials), SECONDS, ranker), cache=TuningCache(Path(folder) / "tune")
+        )
         whole = time.perf_counter() - start
         recorder = Recorder()
         compile_model(model, NpuAccelerator(machine, recorder))
