@@ -23,6 +23,7 @@ from weft.tuning.workers import LocalWorkers
 __all__ = ["run"]
 
 RANKERS = ("random", "analytic", "learned", "simulator")
+SECONDS = 60.0
 POINTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -35,7 +36,9 @@ def run(
     machine = resolve_machine(target)
     with tempfile.TemporaryDirectory(prefix="weft-") as folder:
         start = time.perf_counter()
-        report = tune(model, target, TuneOptions(int(trials), ranker=ranker), cache=TuningCache(Path(folder) / "tune"))
+        report = tune(
+            model, target, TuneOptions(int(trials), SECONDS, ranker), cache=TuningCache(Path(folder) / "tune")
+        )
         whole = time.perf_counter() - start
         recorder = Recorder()
         compile_model(model, NpuAccelerator(machine, recorder))

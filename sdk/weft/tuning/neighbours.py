@@ -21,7 +21,7 @@ from weft_sim.machine import MachineConfig
 
 __all__ = ["RegionOperators", "Uses", "choose_among_neighbours"]
 
-FINALISTS = 3
+FINALISTS = 2
 
 
 @dataclass(frozen=True)
