@@ -1,0 +1,303 @@
+"""Rewrites statements: if, while and for become calls of the runtime with functions for their bodies.
+
+A body without jumps takes the names that it assigns and gives their new values. Where a body holds a return, break or
+continue, what follows the statement moves into the branches, so that every path ends in a return: of the function's value,
+or within a loop's body of how the iteration ended, the value of a return, and the state.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from weft.frontend.torch.expressions import RUNTIME, Expressions
+from weft.frontend.torch.names import assigned, changed, free_reads, jumps, within_scope
+
+Node = TypeVar("Node", bound=ast.AST)
+CONTINUE, BREAK, RETURN = 0, 1, 2
+MAX_STATEMENTS = 20_000
+REFUSED = {
+    ast.Try: "try", ast.TryStar: "try", ast.AsyncFor: "async for", ast.AsyncWith: "async with", ast.Global: "global",
+    ast.Nonlocal: "nonlocal", ast.Match: "match", ast.AsyncFunctionDef: "async def", ast.ClassDef: "a class inside a function",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where jumps lead: out of a function, or within a loop's body, whose state are the names in `loop`."""
+
+    loop: tuple[str, ...] | None = None
+
+    def leave(self, status: int, value: ast.expr | None) -> ast.Return:
+        """The statement that a return, break, continue, or falling off the end becomes."""
+        if self.loop is None:
+            return ast.Return(value or ast.Constant(None))
+        nothing = ast.Attribute(ast.Name(RUNTIME, ast.Load()), "absent", ast.Load())
+        return ast.Return(ast.Tuple([ast.Constant(status), value or nothing, _tuple(self.loop, ast.Load())], ast.Load()))
+
+
+    def subjects(self) -> ast.expr:
+        """What messages call the parts of the values that `leave` gives."""
+        if self.loop is None:
+            return ast.Constant("the returned value")
+        parts = [ast.Constant("the loop's end"), ast.Constant("the returned value"), _constants(self.loop)]
+        return ast.Tuple(parts, ast.Load())
+
+
+class Statements:
+    """Rewrites the statements of one function whose local names are `names`."""
+
+    def __init__(self, expressions: Expressions, names: set[str]) -> None:
+        self._expressions = expressions
+        self._names = names
+        self._count = 0
+        self._size = 0
+
+    def function_body(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """A function's whole body."""
+        return self._ending(list(statements), Target())
+
+    def _ending(self, statements: list[ast.stmt], target: Target) -> list[ast.stmt]:
+        """Statements of which every path ends in a return."""
+        done: list[ast.stmt] = []
+        for index, statement in enumerate(statements):
+            rest = statements[index + 1 :]
+            self._size += 1
+            if self._size > MAX_STATEMENTS:
+                raise self._expressions.refuse(statement, "too many combinations of early returns; write helper functions")
+            match statement:
+                case ast.Return(value=value):
+                    visited = self._expressions.visit(value) if value is not None else ast.Constant(None)
+                    return [*done, _at(target.leave(RETURN, visited), statement)]
+                case ast.Break():
+                    return [*done, _at(target.leave(BREAK, None), statement)]
+                case ast.Continue():
+                    return [*done, _at(target.leave(CONTINUE, None), statement)]
+                case ast.If() if jumps([statement]):
+                    return [*done, *self._ending_if(statement, rest, target)]
+                case ast.While() | ast.For() if jumps(statement.body, loops_too=True) or statement.orelse:
+                    loop, after = self._loop_with_ends(statement)
+                    return [*done, *loop, *self._ending([*after, *rest], target)]
+                case ast.With() if jumps([statement]):
+                    raise self._expressions.refuse(statement, "a return, break or continue inside with; move it behind the block")
+            done += self.plain(statement)
+        last = statements[-1] if statements else ast.Pass(lineno=1, col_offset=0)
+        return [*done, _at(target.leave(CONTINUE, None), last)]
+
+    def plain(self, statement: ast.stmt) -> list[ast.stmt]:
+        """A statement without jumps out of it."""
+        for kind, name in REFUSED.items():
+            if isinstance(statement, kind):
+                raise self._expressions.refuse(statement, f"{name} cannot be compiled")
+        match statement:
+            case ast.If():
+                return self._plain_if(statement)
+            case ast.While() | ast.For():
+                if statement.orelse:
+                    loop, after = self._loop_with_ends(statement)
+                    return [*loop, *(each for later in after for each in self.plain(later))]
+                return self._loop(statement, None)
+            case ast.With():
+                statement.items = [self._expressions.visit(item) for item in statement.items]
+                statement.body = [each for inner in statement.body for each in self.plain(inner)]
+                return [statement]
+            case ast.FunctionDef():
+                return [self._nested(statement)]
+            case ast.Delete():
+                return self._delete(statement)
+            case ast.Raise():
+                error = [self._expressions.visit(statement.exc)] if statement.exc is not None else []
+                return [_expression(self._expressions.runtime("fail", error, statement))]
+            case ast.Assert():
+                parts = [statement.test, statement.msg or ast.Constant("")]
+                lazy = [self._expressions.lazily(self._expressions.visit(part), statement) for part in parts]
+                return [_expression(self._expressions.runtime("assert_", lazy, statement))]
+            case ast.Assign():
+                return self._assign(statement)
+            case ast.AugAssign():
+                return self._augmented(statement)
+            case ast.AnnAssign():
+                if statement.value is None:
+                    return [_at(ast.Pass(), statement)]
+                return self._assign(_at(ast.Assign([statement.target], statement.value), statement))
+        visited: ast.stmt = self._expressions.visit(statement)
+        return [visited]
+
+    def _assign(self, statement: ast.Assign) -> list[ast.stmt]:
+        value = self._expressions.visit(statement.value)
+        if len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+            return [_at(ast.Assign(statement.targets, value), statement)]
+        name = self._fresh("value")
+        done: list[ast.stmt] = [_at(ast.Assign([ast.Name(name, ast.Store())], value), statement)]
+        for target in statement.targets:
+            done += self._store(target, ast.Name(name, ast.Load()), statement)
+        return done
+
+    def _store(self, target: ast.expr, value: ast.expr, at: ast.stmt) -> list[ast.stmt]:
+        """The statements that put a value where an assignment's target says."""
+        match target:
+            case ast.Attribute():
+                arguments = [self._expressions.visit(target.value), ast.Constant(self._expressions.mangled(target.attr)), value]
+                return [_expression(self._expressions.runtime("set_attribute", arguments, at))]
+            case ast.Subscript():
+                container = self._expressions.visit(target.value)
+                arguments = [container, self._expressions.key(target.slice), value]
+                call = self._expressions.runtime("set_item", arguments, at)
+                if isinstance(target.value, ast.Name) and target.value.id in self._names:
+                    return [_at(ast.Assign([ast.Name(target.value.id, ast.Store())], call), at)]
+                return [_expression(call)]
+            case ast.Tuple() | ast.List():
+                parts: list[ast.expr] = []
+                later: list[ast.stmt] = []
+                for element in target.elts:
+                    inner = element.value if isinstance(element, ast.Starred) else element
+                    name = self._fresh("part")
+                    part: ast.expr = ast.Name(name, ast.Store())
+                    parts.append(ast.Starred(part, ast.Store()) if isinstance(element, ast.Starred) else part)
+                    later += self._store(inner, ast.Name(name, ast.Load()), at)
+                return [_at(ast.Assign([ast.Tuple(parts, ast.Store())], value), at), *later]
+        return [_at(ast.Assign([target], value), at)]
+
+    def _augmented(self, statement: ast.AugAssign) -> list[ast.stmt]:
+        """x += e stays for names (in place where the object can); for items it is read, computed, stored."""
+        target = statement.target
+        if isinstance(target, ast.Name):
+            check = _expression(self._expressions.visit(ast.copy_location(ast.Name(target.id, ast.Load()), target)))
+            return [_at(check, statement), _at(ast.AugAssign(target, statement.op, self._expressions.visit(statement.value)), statement)]
+        reading = copy.deepcopy(target)
+        reading.ctx = ast.Load()
+        return self._assign(_at(ast.Assign([target], ast.BinOp(reading, statement.op, statement.value)), statement))
+
+    def _delete(self, statement: ast.Delete) -> list[ast.stmt]:
+        done: list[ast.stmt] = []
+        for target in statement.targets:
+            if not isinstance(target, ast.Name):
+                raise self._expressions.refuse(statement, "del of an item or attribute cannot be compiled")
+            gone = self._expressions.runtime("unassigned", [ast.Constant(target.id)], statement)
+            done.append(_at(ast.Assign([ast.Name(target.id, ast.Store())], gone), statement))
+        return done
+
+    def _nested(self, statement: ast.FunctionDef) -> ast.stmt:
+        for each in ast.walk(statement):
+            if isinstance(each, ast.Nonlocal | ast.Global):
+                raise self._expressions.refuse(each, "nonlocal and global cannot be compiled; pass and return values")
+        return statement
+
+    def _plain_if(self, statement: ast.If) -> list[ast.stmt]:
+        state = self._state([*statement.body, *statement.orelse])
+        test = self._expressions.test(statement.test)
+        names = [self._fresh("then"), self._fresh("else")]
+        done: list[ast.stmt] = []
+        for name, body in zip(names, (statement.body, statement.orelse), strict=True):
+            inner = [each for line in body for each in self.plain(line)]
+            done.append(_function(name, state, [*inner, ast.Return(_tuple(state, ast.Load()))], statement))
+        call = self._branch(test, names, state, _constants(state), statement)
+        if not state:
+            return [*done, _expression(call)]
+        return [*done, _at(ast.Assign([_tuple(state, ast.Store())], call), statement)]
+
+    def _ending_if(self, statement: ast.If, rest: list[ast.stmt], target: Target) -> list[ast.stmt]:
+        bodies = ([*statement.body, *rest], [*statement.orelse, *copy.deepcopy(rest)])
+        state = self._state([*statement.body, *statement.orelse, *rest], [*(target.loop or ())])
+        test = self._expressions.test(statement.test)
+        names = [self._fresh("then"), self._fresh("else")]
+        done = [
+            _function(name, state, self._ending(body, target), statement) for name, body in zip(names, bodies, strict=True)
+        ]
+        return [*done, _at(ast.Return(self._branch(test, names, state, target.subjects(), statement)), statement)]
+
+    def _branch(
+        self, test: ast.expr, names: Sequence[str], state: Sequence[str], subjects: ast.expr, at: ast.AST
+    ) -> ast.Call:
+        paths = [ast.Name(name, ast.Load()) for name in names]
+        return self._expressions.runtime("branch", [test, *paths, _tuple(state, ast.Load()), subjects], at)
+
+    def _loop_with_ends(self, statement: ast.While | ast.For) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """A loop that may return or has an else; the statements behind it that do so are still to be rewritten."""
+        names = [self._fresh("status"), self._fresh("returned")]
+        after: list[ast.stmt] = []
+        if jumps(statement.body, loops_too=True):
+            after.append(self._if_status(names[0], RETURN, [ast.Return(ast.Name(names[1], ast.Load()))], [], statement))
+        if statement.orelse:
+            after.append(self._if_status(names[0], BREAK, [ast.Pass()], statement.orelse, statement))
+        return self._loop(statement, names), after
+
+    def _if_status(
+        self, name: str, status: int, body: list[ast.stmt], orelse: list[ast.stmt], at: ast.stmt
+    ) -> ast.stmt:
+        test = ast.Compare(ast.Name(name, ast.Load()), [ast.Eq()], [ast.Constant(status)])
+        return _at(ast.If(test, body, orelse), at)
+
+    def _loop(self, statement: ast.While | ast.For, ends: Sequence[str] | None) -> list[ast.stmt]:
+        within: list[ast.AST] = [*statement.body, *([statement.target] if isinstance(statement, ast.For) else [])]
+        state = self._state([*within, *([statement.test] if isinstance(statement, ast.While) else [])])
+        body_name = self._fresh("body")
+        more = list(ends) if ends is not None else [self._fresh("status"), self._fresh("returned")]
+        results = ast.Tuple([*(ast.Name(name, ast.Store()) for name in more), _tuple(state, ast.Store())], ast.Store())
+        if not state:
+            results.elts[-1] = ast.Name(self._fresh("nothing"), ast.Store())
+        if isinstance(statement, ast.While):
+            test_name = self._fresh("test")
+            test = ast.Return(self._expressions.test(statement.test))
+            first: ast.expr = ast.Name(test_name, ast.Load())
+            done = [_function(test_name, state, [test], statement)]
+            entry: list[ast.stmt] = []
+            parameters: list[str] = []
+        else:
+            first = self._expressions.visit(statement.iter)
+            item = self._fresh("item")
+            entry = self._store(statement.target, ast.Name(item, ast.Load()), statement)
+            done, parameters = [], [item]
+        body = [*entry, *self._ending(list(statement.body), Target(tuple(state)))]
+        done.append(_function(body_name, [*parameters, *state], body, statement))
+        method = "while_" if isinstance(statement, ast.While) else "for_"
+        arguments = [first, ast.Name(body_name, ast.Load()), _tuple(state, ast.Load()), _constants(state)]
+        call = self._expressions.runtime(method, arguments, statement)
+        return [*done, _at(ast.Assign([results], call), statement)]
+
+    def _state(self, nodes: Sequence[ast.AST], more: Sequence[str] = ()) -> list[str]:
+        """The local names that nodes assign or whose objects they change."""
+        names = (assigned(nodes) | changed(nodes) | set(more)) & self._names
+        self._refuse_captured(nodes, names)
+        return sorted(names)
+
+    def _refuse_captured(self, nodes: Sequence[ast.AST], names: set[str]) -> None:
+        for node in within_scope(nodes):
+            if isinstance(node, ast.FunctionDef):
+                read = free_reads(node) - {argument.arg for argument in ast.walk(node) if isinstance(argument, ast.arg)}
+                shared = sorted(read & names - {node.name} - assigned(node.body))
+                if shared:
+                    raise self._expressions.refuse(
+                        node, f"the nested function '{node.name}' reads '{shared[0]}', which a branch or loop assigns; pass it as an argument"
+                    )
+
+    def _fresh(self, what: str) -> str:
+        self._count += 1
+        return f"weft_{what}_{self._count}__"
+
+
+def _function(name: str, parameters: Sequence[str], body: list[ast.stmt], at: ast.AST) -> ast.stmt:
+    arguments = ast.arguments(
+        posonlyargs=[], args=[ast.arg(each) for each in parameters], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    definition = ast.FunctionDef(name=name, args=arguments, body=body or [ast.Pass()], decorator_list=[])
+    return ast.fix_missing_locations(ast.copy_location(definition, at))
+
+
+def _tuple(names: Sequence[str], context: ast.expr_context) -> ast.Tuple:
+    return ast.Tuple([ast.Name(name, type(context)()) for name in names], context)
+
+
+def _constants(names: Sequence[str]) -> ast.Tuple:
+    return ast.Tuple([ast.Constant(f"'{name}'") for name in names], ast.Load())
+
+
+def _expression(value: ast.expr) -> ast.stmt:
+    return ast.fix_missing_locations(ast.copy_location(ast.Expr(value), value))
+
+
+def _at(node: Node, at: ast.AST) -> Node:
+    return ast.fix_missing_locations(ast.copy_location(node, at))
