@@ -26,7 +26,9 @@ def to_onnx(program: CapturedProgram) -> onnx.ModelProto:
     translation = translate(sections, {section.name: _leaving(section) for section in sections})
     emitter = _Emitter(translation)
     nodes = emitter.nodes(main)
-    outputs = [emitter.under_name(output, name, nodes) for output, name in zip(main.outputs, program.outputs, strict=True)]
+    outputs = [
+        emitter.under_name(output, name, nodes) for output, name in zip(main.outputs, program.outputs, strict=True)
+    ]
     inputs = [
         helper.make_tensor_value_info(name, _element_type(node.meta["val"]), list(node.meta["val"].shape))
         for name, node in zip(program.inputs, _user_inputs(program), strict=True)
@@ -112,9 +114,14 @@ class _Emitter:
             helper.make_tensor_value_info(f"{name}.condition", TensorProto.BOOL, []),
             *(_information(value) for value in control.carried),
         ]
-        body = self._body(control.body, (*control.again.outputs, *control.body.outputs), entering, self.nodes(control.again))
+        body = self._body(
+            control.body, (*control.again.outputs, *control.body.outputs), entering, self.nodes(control.again)
+        )
         inputs = ["", self._name(control.first.outputs[0]), *(self._name(each) for each in control.initial)]
-        return [*first, helper.make_node("Loop", inputs, [value.name for value in control.outputs], name=name, body=body)]
+        return [
+            *first,
+            helper.make_node("Loop", inputs, [value.name for value in control.outputs], name=name, body=body),
+        ]
 
     def _scan(self, control: Scan) -> onnx.NodeProto:
         name = control.body.name.removesuffix(".body/")

@@ -38,7 +38,9 @@ def branch(recorder: Recorder, test: Any, then: Body, other: Body, state: tuple[
     A state's element i is named `names[i]` in messages. Both paths are recorded, on copies of the state.
     """
     if recorder.region.depth >= MAX_DEPTH:
-        raise refuse(f"decisions on data are nested deeper than {MAX_DEPTH} levels here (recursion or an unrolled loop)")
+        raise refuse(
+            f"decisions on data are nested deeper than {MAX_DEPTH} levels here (recursion or an unrolled loop)"
+        )
     condition = predicate(test)
     regions: list[Region] = []
     values: list[Any] = []
@@ -94,9 +96,7 @@ def _node(
         recorder.leave(region)
     node = graph.call_function(COND, (recorder.operand(condition), *bodies, given))
     node.meta["val"] = tuple(results[0])
-    return [
-        recorder.new_result(node, index, like, (like, results[1][index])) for index, like in enumerate(results[0])
-    ]
+    return [recorder.new_result(node, index, like, (like, results[1][index])) for index, like in enumerate(results[0])]
 
 
 __all__ = ["branch", "copied", "predicate"]

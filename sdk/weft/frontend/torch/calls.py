@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from weft.frontend.torch.runtime import Runtime
 
 MAX_CALL_DEPTH = 40
+READING = frozenset({
+    "tolist", "numpy", "apply_", "map_", "map2_", "data_ptr", "__bool__", "__int__", "__float__", "__index__", "__array__",
+    "__dlpack__", "untyped_storage", "storage",
+})  # fmt: skip
 FORBIDDEN = {eval, exec, compile, locals, globals, vars, setattr, delattr, input, open, id, __import__}
 
 
@@ -55,14 +59,18 @@ class Calls:
         except TypeError:
             forbidden, on_data = False, None
         if forbidden:
-            raise refuse(f"{getattr(function, '__name__', function)}() cannot be taken: what it does is not in the source")
-        if on_data is not None and not kwargs and takes_data(args):
-            return on_data(*args)
+            raise refuse(
+                f"{getattr(function, '__name__', function)}() cannot be taken: what it does is not in the source"
+            )
+        if on_data is not None and takes_data((*args, *kwargs.values())):
+            return on_data(*args, **kwargs)
         if isinstance(function, BuiltinMethodType) and isinstance(function.__self__, torch.Tensor):
             if function.__name__ == "item":
                 return item_of(function.__self__)
-            if function.__name__ in ("tolist", "numpy", "__bool__", "__int__", "__float__", "__index__"):
-                raise refuse(f"{function.__name__}() gives Python the values of a tensor, which would fix one path for all inputs")
+            if function.__name__ in READING:
+                raise refuse(
+                    f"{function.__name__}() gives Python the values of a tensor, which would fix one path for all inputs"
+                )
         return function(*args, **kwargs)
 
     def _function(self, function: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -46,7 +46,9 @@ class Guard:
         for each in value.values() if isinstance(value, dict) else value:
             self._look(each, seen, depth - 1)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.check()
 

@@ -35,7 +35,9 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
         elif entry.kind is InputKind.USER_INPUT:
             _constant_input(functional, argument)
         else:
-            raise SourceError(f"{name}: input '{argument.name}' is a {entry.kind.name.lower()}; only tensors have an ONNX form")
+            raise SourceError(
+                f"{name}: input '{argument.name}' is a {entry.kind.name.lower()}; only tensors have an ONNX form"
+            )
     for result in signature.output_specs:
         if result.kind is not OutputKind.USER_OUTPUT:
             raise SourceError(
@@ -82,7 +84,9 @@ def _free_extent_message(exported: ExportedProgram, name: str, axis: int, extent
 def _constant_input(exported: ExportedProgram, argument: Any) -> None:
     for node in exported.graph.nodes:
         if node.op == "placeholder" and node.name == argument.name and node.users:
-            raise SourceError(f"input '{argument.name}' is a number that the program computes with; pass a tensor instead")
+            raise SourceError(
+                f"input '{argument.name}' is a number that the program computes with; pass a tensor instead"
+            )
 
 
 def _tensor(exported: ExportedProgram, target: str) -> torch.Tensor:

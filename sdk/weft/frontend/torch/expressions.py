@@ -57,17 +57,19 @@ class Expressions(ast.NodeTransformer):
         """An expression that is evaluated on demand; an assignment within it would be lost."""
         for each in ast.walk(node):
             if isinstance(each, ast.NamedExpr):
-                raise self.refuse(each, "an assignment expression is evaluated on some paths only; assign in a statement before")
+                raise self.refuse(
+                    each, "an assignment expression is evaluated on some paths only; assign in a statement before"
+                )
         empty = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
         return ast.copy_location(ast.Lambda(empty, node), at)
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         node.id = self.mangled(node.id)
         if isinstance(node.ctx, ast.Load) and node.id in self.guarded:
             return self.runtime("read", [node], node)
         return node
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         node.attr = self.mangled(node.attr)
         return self.generic_visit(node)
 
@@ -77,7 +79,7 @@ class Expressions(ast.NodeTransformer):
             return name
         return f"_{self._class_name.lstrip('_')}{name}"
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "super":
             return node
         node = self.generic_visit(node)  # type: ignore[assignment]
@@ -85,7 +87,7 @@ class Expressions(ast.NodeTransformer):
         call.keywords = node.keywords
         return call
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if not isinstance(node.ctx, ast.Load):
             return self.generic_visit(node)
         return self.runtime("get_item", [self.visit(node.value), self.key(node.slice)], node)
@@ -93,14 +95,22 @@ class Expressions(ast.NodeTransformer):
     def key(self, node: ast.expr) -> ast.expr:
         """A subscript as an expression of its own."""
         if isinstance(node, ast.Slice):
-            bounds = [self.visit(each) if each is not None else ast.Constant(None) for each in (node.lower, node.upper, node.step)]
+            bounds = [
+                self.visit(each) if each is not None else ast.Constant(None)
+                for each in (node.lower, node.upper, node.step)
+            ]
             return ast.copy_location(ast.Call(ast.Name("slice", ast.Load()), bounds, []), node)
         if isinstance(node, ast.Tuple):
             return ast.copy_location(ast.Tuple([self.key(each) for each in node.elts], ast.Load()), node)
         result: ast.expr = self.visit(node)
         return result
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:  # noqa: N802
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        node = self.generic_visit(node)  # type: ignore[assignment]
+        node.value = self.runtime("text", [node.value], node)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         return self._boolean(node, exact=True)
 
     def _boolean(self, node: ast.BoolOp, exact: bool) -> ast.expr:
@@ -114,23 +124,26 @@ class Expressions(ast.NodeTransformer):
             result = self.runtime(name, arguments, node)
         return result
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         if isinstance(node.op, ast.Not):
             return self.test(node)
         return self.generic_visit(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         test = self.test(node.test)
         paths = [self.lazily(self.visit(each), node) for each in (node.body, node.orelse)]
         return self.runtime("choose", [test, *paths], node)
 
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
         if len(node.ops) > 1:
             return self.visit(self._chain(node))
         node = self.generic_visit(node)  # type: ignore[assignment]
         if isinstance(node.ops[0], ast.In | ast.NotIn):
             found = self.runtime("contains", [node.comparators[0], node.left], node)
             return found if isinstance(node.ops[0], ast.In) else self.runtime("not_", [found], node)
+        if isinstance(node.ops[0], ast.Is | ast.IsNot):
+            same = self.runtime("same", [node.left, node.comparators[0]], node)
+            return same if isinstance(node.ops[0], ast.Is) else ast.copy_location(ast.UnaryOp(ast.Not(), same), node)
         return node
 
     def _chain(self, node: ast.Compare) -> ast.BoolOp:
@@ -138,7 +151,9 @@ class Expressions(ast.NodeTransformer):
         operands = [node.left, *node.comparators]
         for middle in operands[1:-1]:
             if any(isinstance(each, ast.Call | ast.NamedExpr) for each in ast.walk(middle)):
-                raise self.refuse(node, "a chained comparison with a call in the middle; assign the call's result to a name before")
+                raise self.refuse(
+                    node, "a chained comparison with a call in the middle; assign the call's result to a name before"
+                )
         pairs = [
             ast.copy_location(ast.Compare(operands[index], [operation], [operands[index + 1]]), node)
             for index, operation in enumerate(node.ops)

@@ -24,15 +24,21 @@ def get_item(recorder: Recorder, container: Any, key: Any) -> Any:
     if isinstance(container, list | tuple | ModuleList | Sequential):
         items = list(container)
         choice = Choice(recorder, items, index)
-        return choice if all(callable(each) and not isinstance(each, torch.Tensor) for each in items) else choice.value()
-    raise refuse(f"an item of a {type(container).__name__} is chosen by data; only lists, tuples and tensors can be read so")
+        return (
+            choice if all(callable(each) and not isinstance(each, torch.Tensor) for each in items) else choice.value()
+        )
+    raise refuse(
+        f"an item of a {type(container).__name__} is chosen by data; only lists, tuples and tensors can be read so"
+    )
 
 
 def set_item(container: Any, key: Any, value: Any) -> None:
     """`container[key] = value`."""
     if not isinstance(container, torch.Tensor):
         if _is_position(key):
-            raise refuse(f"an item of a {type(container).__name__} is set at a position that depends on data; use a tensor")
+            raise refuse(
+                f"an item of a {type(container).__name__} is set at a position that depends on data; use a tensor"
+            )
         container[key] = value
         return
     if isinstance(value, Scalar):
@@ -61,7 +67,9 @@ def _parts(tensor: torch.Tensor, key: Any) -> tuple[list[Any], list[int]]:
     parts = list(key) if isinstance(key, tuple) else [key]
     for part in parts:
         if isinstance(part, slice) and any(is_data(bound) for bound in (part.start, part.stop, part.step)):
-            raise refuse("a slice's bounds depend on data, so its shape would; an accelerator's tensors have fixed shapes")
+            raise refuse(
+                "a slice's bounds depend on data, so its shape would; an accelerator's tensors have fixed shapes"
+            )
     return parts, [place for place, part in enumerate(parts) if _is_position(part)]
 
 
@@ -71,7 +79,9 @@ def _selected_axis(tensor: torch.Tensor, parts: list[Any], places: list[int]) ->
         raise refuse("two positions of one index depend on data; take one item after the other")
     place = places[0]
     if any(isinstance(part, torch.Tensor | list) for number, part in enumerate(parts) if number != place):
-        raise refuse("an index mixes a position that depends on data with a list of positions; take one item after the other")
+        raise refuse(
+            "an index mixes a position that depends on data with a list of positions; take one item after the other"
+        )
     rest = [slice(None) if number == place else part for number, part in enumerate(parts)]
     behind = [part for part in rest[place + 1 :] if part is not None and part is not Ellipsis]
     if Ellipsis in rest[:place]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 import torch
 
@@ -18,7 +21,11 @@ from weft.errors import SourceError
 OWN_FOLDER = str(Path(__file__).parent) + os.sep
 LIBRARIES = tuple(
     str(Path(folder)) + os.sep
-    for folder in {str(Path(torch.__file__).parent), str(Path(contextlib.__file__).parent), sysconfig.get_paths()["stdlib"]}
+    for folder in {
+        str(Path(torch.__file__).parent),
+        str(Path(contextlib.__file__).parent),
+        sysconfig.get_paths()["stdlib"],
+    }
 )
 PACKAGES = f"{os.sep}site-packages{os.sep}"
 
@@ -28,13 +35,33 @@ def is_users(filename: str) -> bool:
     """Whether a file holds the user's source: not this package, PyTorch or the standard library."""
     if filename.startswith(OWN_FOLDER) or filename.startswith("<"):
         return False
-    if filename.startswith(LIBRARIES[0]) or f"{PACKAGES}torch{os.sep}" in filename or f"{PACKAGES}numpy{os.sep}" in filename:
+    if (
+        filename.startswith(LIBRARIES[0])
+        or f"{PACKAGES}torch{os.sep}" in filename
+        or f"{PACKAGES}numpy{os.sep}" in filename
+    ):
         return False
     return PACKAGES in filename or not filename.startswith(LIBRARIES)
 
 
+_FUNCTION: list[str] = []
+
+
+@contextlib.contextmanager
+def at_function(function: Any) -> Iterator[None]:
+    """Refusals while this lasts name the line where `function` is defined: it has ended, and its results are looked at."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    _FUNCTION.append(f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else "")
+    try:
+        yield
+    finally:
+        _FUNCTION.pop()
+
+
 def refuse(message: str) -> SourceError:
     """A SourceError that names the innermost line of the user's source that is now running."""
+    if _FUNCTION:
+        return SourceError(f"{_FUNCTION[-1]}{message}")
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if is_users(frame.f_code.co_filename):

@@ -11,8 +11,8 @@ from weft.frontend.torch.branches import MAX_DEPTH, branch, copied
 from weft.frontend.torch.effects import Guard
 from weft.frontend.torch.location import refuse
 from weft.frontend.torch.merging import ABSENT, is_data
-from weft.frontend.torch.recorder import Recorder, Region
 from weft.frontend.torch.recorded_loop import BREAK, CONTINUE, RETURN, Body, Outcome, Test, record_loop
+from weft.frontend.torch.recorder import Recorder, Region
 
 MAX_UNROLLED = 16
 MAX_ITERATIONS = 10_000
@@ -31,14 +31,18 @@ class Iteration:
             status, value, after = self.body(self.items[index], *state)
             index += 1
             if is_data(status):
-                return _go_on(recorder, (status, value, after), names, lambda *now: self.from_item(recorder, index, now, names))
+                return _go_on(
+                    recorder, (status, value, after), names, lambda *now: self.from_item(recorder, index, now, names)
+                )
             if status != CONTINUE:
                 return status, value, after
             state = after
         return CONTINUE, ABSENT, state
 
 
-def over_items(recorder: Recorder, items: Sequence[Any], body: Body, state: tuple[Any, ...], names: Sequence[str]) -> Outcome:
+def over_items(
+    recorder: Recorder, items: Sequence[Any], body: Body, state: tuple[Any, ...], names: Sequence[str]
+) -> Outcome:
     """A loop over known items: unrolled, or where it is a long range with an end that depends on data, a loop."""
     if len(items) > MAX_ITERATIONS:
         raise refuse(f"the loop has {len(items)} iterations; at most {MAX_ITERATIONS} can be unrolled")
@@ -74,7 +78,7 @@ def while_loop(recorder: Recorder, test: Test, body: Body, state: tuple[Any, ...
 
     def goes_on_on_data(*now: Any) -> bool:
         status, _, after = body(*now)
-        return is_data(status) or status == CONTINUE and is_data(test(*after))
+        return is_data(status) or (status == CONTINUE and is_data(test(*after)))
 
     for count in range(MAX_ITERATIONS):
         condition = test(*state)
@@ -91,7 +95,9 @@ def while_loop(recorder: Recorder, test: Test, body: Body, state: tuple[Any, ...
                     raise
         status, value, after = body(*state)
         if is_data(status):
-            return _go_on(recorder, (status, value, after), names, lambda *now: while_loop(recorder, test, body, now, names))
+            return _go_on(
+                recorder, (status, value, after), names, lambda *now: while_loop(recorder, test, body, now, names)
+            )
         if status != CONTINUE:
             return status, value, after
         state = after

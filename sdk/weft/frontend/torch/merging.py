@@ -18,10 +18,15 @@ class Unusable:
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
+        self.origin = refuse(reason)
 
     def fail(self) -> NoReturn:
         """Raises SourceError at the user's line that reads the value."""
         raise refuse(self.reason)
+
+    def fail_at_origin(self) -> NoReturn:
+        """Raises SourceError at the user's line behind which the value does not exist."""
+        raise self.origin
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -139,7 +144,9 @@ def merge_leaf(one: Any, other: Any, subject: str) -> Merged:
                 return Slot(tensor.dtype, (), number=False)
     elif one is other or (type(one) is type(other) and isinstance(one, str | bytes | torch.dtype) and one == other):
         return Known(one)
-    return Known(Unusable(f"{subject} is {_kind(one)} on one path and {_kind(other)} on another, and which one depends on data"))
+    return Known(
+        Unusable(f"{subject} is {_kind(one)} on one path and {_kind(other)} on another, and which one depends on data")
+    )
 
 
 def _alone(leaf: Any) -> Merged:

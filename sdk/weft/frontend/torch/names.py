@@ -45,9 +45,17 @@ def changed(statements: Iterable[ast.AST]) -> set[str]:
     """Names whose objects statements change: by items, or by a method that is known to."""
     found: set[str] = set()
     for node in within_scope(statements):
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and isinstance(node.value, ast.Name):
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Store | ast.Del)
+            and isinstance(node.value, ast.Name)
+        ):
             found.add(node.value.id)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+        ):
             method = node.func.attr
             if method in CHANGING_METHODS or (method.endswith("_") and not method.startswith("_")):
                 found.add(node.func.value.id)
@@ -69,6 +77,8 @@ def jumps(statements: Iterable[ast.AST], loops_too: bool = False) -> bool:
     return False
 
 
-def free_reads(function: ast.AST) -> set[str]:
-    """Names that a nested function or lambda reads; some may be its own."""
-    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+def free_reads(function: ast.FunctionDef | ast.Lambda) -> set[str]:
+    """Names of outer scopes that a nested function reads."""
+    read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    own = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    return read - own - (assigned(function.body) if isinstance(function, ast.FunctionDef) else set())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,9 @@ def _checked(left: Any, right: Callable[[], Any], exact: bool) -> Callable[[], A
         for side in (left, value):
             tensor = side.tensor if isinstance(side, Scalar) else side
             if not isinstance(side, bool) and not (isinstance(tensor, torch.Tensor) and tensor.dtype is torch.bool):
-                raise refuse("'and' or 'or' gives one of two values, chosen by data; only truth values can be combined so, use an if")
+                raise refuse(
+                    "'and' or 'or' gives one of two values, chosen by data; only truth values can be combined so, use an if"
+                )
         return value
 
     return evaluated
@@ -88,6 +90,13 @@ def _combined(function: Callable[..., torch.Tensor], left: Any, other: Any, cond
         raise refuse("'and' or 'or' gives one of two values of different shapes, chosen by data; use an if")
     value = truth(other) if is_data(other) else Scalar(torch.full((), bool(other), dtype=torch.bool))
     return Scalar(function(condition.tensor, value.tensor))
+
+
+def same(one: Any, other: Any) -> bool:
+    """`one is other`; refused where a branch's copy could be what Python has as the same object."""
+    if one is not other and is_data(one) and is_data(other):
+        raise refuse("'is' between two values that depend on data; which objects are the same may depend on the path")
+    return one is other
 
 
 def contains(container: Any, value: Any) -> Any:
@@ -119,8 +128,10 @@ def _absolute(value: Any) -> Any:
     return abs(value)
 
 
-def _extreme(name: str, *values: Any) -> Any:
+def _extreme(name: str, values: tuple[Any, ...], key: Any) -> Any:
     """min or max: the first of equal ones, as in Python, which equal numbers cannot tell apart."""
+    if key is not None:
+        raise refuse(f"{name}() with a key depends on data; write an if")
     items = list(values[0]) if len(values) == 1 else list(values)
     if any(isinstance(each, torch.Tensor) and each.dim() > 0 for each in items):
         raise refuse(f"{name}() of tensors with more than one element; use torch.{name}imum")
@@ -153,19 +164,78 @@ def _round(value: Any, digits: Any = None) -> Any:
     return Scalar(torch.round(number.tensor).to(torch.int64)) if number.kind is float else number
 
 
+def _isinstance(value: Any, kinds: Any) -> bool:
+    return issubclass(value.kind, kinds) if isinstance(value, Scalar) else isinstance(value, kinds)
+
+
+def _type(value: Any) -> Any:
+    return value.kind if isinstance(value, Scalar) else type(value)
+
+
+def text(value: Any) -> Any:
+    """A value that becomes text; refused where it depends on data."""
+    if is_data(value):
+        raise refuse("the text of a value that depends on data; a compiled program has no text")
+    return value
+
+
+def _any(values: Any) -> Any:
+    return Scalar(functools.reduce(torch.logical_or, [_truth_tensor(each) for each in values]))
+
+
+def _all(values: Any) -> Any:
+    return Scalar(functools.reduce(torch.logical_and, [_truth_tensor(each) for each in values]))
+
+
+def _truth_tensor(value: Any) -> torch.Tensor:
+    return predicate(value) if is_data(value) else torch.full((), bool(value), dtype=torch.bool)
+
+
+def _tensor(values: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """torch.tensor of numbers, some of which depend on data."""
+    if isinstance(values, list | tuple):
+        parts = [_tensor(each) for each in values]
+        common = functools.reduce(torch.promote_types, [part.dtype for part in parts])
+        stacked = torch.stack([part.to(common) for part in parts])
+        return stacked if dtype is None else stacked.to(dtype)
+    if isinstance(values, torch.Tensor):
+        made = values.clone()
+    elif isinstance(values, Scalar):
+        made = values.tensor.to(torch.get_default_dtype()) if values.kind is float else values.tensor.clone()
+    else:
+        made = torch.tensor(values)
+    return made if dtype is None else made.to(dtype)
+
+
+def _full(size: Any, fill_value: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+    return _tensor(fill_value, dtype).expand(size).clone()
+
+
 # What a built-in function becomes where one of its arguments depends on data.
 ON_DATA: Mapping[Any, Callable[..., Any]] = {
     builtins.bool: lambda value: truth(value),
     builtins.int: lambda value: _number(value, int),
     builtins.float: lambda value: _number(value, float),
     builtins.abs: _absolute,
-    builtins.min: lambda *values: _extreme("min", *values),
-    builtins.max: lambda *values: _extreme("max", *values),
+    builtins.min: lambda *values, key=None, default=None: _extreme("min", values, key),
+    builtins.max: lambda *values, key=None, default=None: _extreme("max", values, key),
     builtins.range: _range,
     builtins.round: _round,
+    builtins.isinstance: _isinstance,
+    builtins.type: _type,
+    builtins.str: text,
+    builtins.repr: text,
+    builtins.format: text,
+    builtins.print: lambda *values, **options: None,
+    builtins.any: _any,
+    builtins.all: _all,
+    torch.tensor: _tensor,
+    torch.full: _full,
 }
 
 
-def takes_data(args: tuple[Any, ...]) -> bool:
+def takes_data(args: Iterable[Any]) -> bool:
     """Whether a built-in function's arguments depend on data, directly or as elements of a list or tuple."""
-    return any(is_data(each) or isinstance(each, list | tuple) and any(is_data(inner) for inner in each) for each in args)
+    return any(
+        is_data(each) or (isinstance(each, list | tuple) and any(is_data(inner) for inner in each)) for each in args
+    )

@@ -93,9 +93,7 @@ def widened(variable: Variable, after: Any) -> Variable:
     pairs, structure = merge(before, after, subject)
     if structure != variable.structure:
         return _unusable(variable, pairs)
-    merged_leaves = tuple(
-        _widened_leaf(each, pair, subject) for each, pair in zip(variable.merged, pairs, strict=True)
-    )
+    merged_leaves = tuple(_widened_leaf(each, pair, subject) for each, pair in zip(variable.merged, pairs, strict=True))
     for each in merged_leaves:
         if isinstance(each, Known) and isinstance(each.value, Unusable):
             return _unusable(variable, [Pair(each, None, None)])
@@ -103,7 +101,9 @@ def widened(variable: Variable, after: Any) -> Variable:
 
 
 def _unusable(variable: Variable, pairs: Sequence[Pair]) -> Variable:
-    reasons = [pair.merged for pair in pairs if isinstance(pair.merged, Known) and isinstance(pair.merged.value, Unusable)]
+    reasons = [
+        pair.merged for pair in pairs if isinstance(pair.merged, Known) and isinstance(pair.merged.value, Unusable)
+    ]
     return Variable(variable.name, (reasons[0].value,), (reasons[0],), pytree.tree_flatten(0)[1])
 
 
@@ -216,7 +216,9 @@ def _test_region(
             for slot in variable.slots:
                 tensor = recorder.carried(torch.zeros(slot.shape, dtype=slot.dtype))
                 status = slot.leaf(tensor) if variable is ends[0] else status
-        held = branch(recorder, status == CONTINUE, lambda: test(*given), lambda: False, (), ()) if ends else test(*given)
+        held = (
+            branch(recorder, status == CONTINUE, lambda: test(*given), lambda: False, (), ()) if ends else test(*given)
+        )
         truth = predicate(held) if is_data(held) else torch.full((), bool(held), dtype=torch.bool)
         return region, recorder.fake(truth)
 
@@ -232,16 +234,17 @@ def _node(
     with recorder.inside(again):
         recorder.node(truth)
     captured = list({key: each for region in regions for key, each in region.captured.items()}.values())
-    blocks = [recorder.body(recorder.close(again, [truth], captured)), recorder.body(recorder.close(body, results, captured))]
+    blocks = [
+        recorder.body(recorder.close(again, [truth], captured)),
+        recorder.body(recorder.close(body, results, captured)),
+    ]
     carried = tuple(recorder.operand(each) for each in initial)
     additional = tuple(recorder.operand(each) for each in captured)
     for region in regions:
         recorder.leave(region)
     node = recorder.region.graph.call_function(WHILE_LOOP, (*blocks, carried, additional))
     node.meta["val"] = tuple(initial)
-    return [
-        recorder.new_result(node, index, like, (like, results[index])) for index, like in enumerate(initial)
-    ]
+    return [recorder.new_result(node, index, like, (like, results[index])) for index, like in enumerate(initial)]
 
 
 def _outcome(

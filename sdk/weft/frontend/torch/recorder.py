@@ -19,8 +19,12 @@ from weft.frontend.torch.program import Block
 
 aten = torch.ops.aten
 READS_A_VALUE = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default}
-# New tensors of a known number; everything else that is random would differ from run to run.
+# Memory of any content; operators that fill it are recorded.
 WITHOUT_A_VALUE = {aten.empty.memory_format, aten.empty_strided.default, aten.empty_like.default}
+READING = (
+    "Python reads the value of a tensor here, which would fix one path for all inputs; decide in an if or while, or compute "
+    "with tensors"
+)
 
 
 @dataclass
@@ -74,7 +78,7 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func.namespace == "prim" or func in WITHOUT_A_VALUE and not pytree.tree_leaves((args, kwargs)):
+        if func.namespace == "prim" or (func in WITHOUT_A_VALUE and not pytree.tree_leaves((args, kwargs))):
             return self._run(func, args, kwargs)
         self._refuse_unrecordable(func)
         args, kwargs = pytree.tree_map_only(torch.Tensor, self.fake, (tuple(args), dict(kwargs)))
@@ -91,18 +95,16 @@ class Recorder(TorchDispatchMode):
         try:
             with self.fake_mode:
                 return func(*args, **kwargs)
-        except (
-            torch._subclasses.fake_tensor.DynamicOutputShapeException,
-            torch._subclasses.fake_tensor.DataDependentOutputException,
-        ) as error:
-            raise refuse(f"the shape of {func}'s result depends on data; an accelerator's tensors have fixed shapes") from error
+        except torch._subclasses.fake_tensor.DataDependentOutputException as error:
+            raise refuse(READING) from error
+        except torch._subclasses.fake_tensor.DynamicOutputShapeException as error:
+            raise refuse(
+                f"the shape of {func}'s result depends on data; an accelerator's tensors have fixed shapes"
+            ) from error
 
     def _refuse_unrecordable(self, func: Any) -> None:
         if func in READS_A_VALUE:
-            raise refuse(
-                "Python reads the value of a tensor here, which would fix one path for all inputs; decide in an if or while, "
-                "or compute with tensors"
-            )
+            raise refuse(READING)
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise refuse(f"{func} is random, and a compiled program is not; call eval() on the module")
 
@@ -257,7 +259,9 @@ class Recorder(TorchDispatchMode):
         self.link(copy, original)
         return copy
 
-    def new_result(self, node: fx.Node, index: int, like: torch.Tensor, sources: Iterable[torch.Tensor]) -> torch.Tensor:
+    def new_result(
+        self, node: fx.Node, index: int, like: torch.Tensor, sources: Iterable[torch.Tensor]
+    ) -> torch.Tensor:
         """Output `index` of a control-flow node of the current region; it may be the memory of any of `sources`."""
         result = self._new(like)
         output = self._getitem(node, index)

@@ -51,7 +51,7 @@ def _compiled(function: FunctionType) -> CodeType:
     parameters = {argument.arg for argument in ast.walk(definition.args) if isinstance(argument, ast.arg)}
     owner = _class_name(function)
     expressions = Expressions(filename, (local - parameters) | (local & parameters), owner)
-    statements = Statements(expressions, local | parameters)
+    statements = Statements(expressions, local | parameters, definition)
     body = [_unassigned(name, expressions, definition) for name in sorted(local - parameters)]
     body += statements.function_body(definition.body)
     inner = ast.FunctionDef(name=definition.name, args=_without_defaults(definition.args), body=body, decorator_list=[])
@@ -61,7 +61,9 @@ def _compiled(function: FunctionType) -> CodeType:
     try:
         compiled = compile(module, filename, "exec")
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise SourceError(f"{filename}:{definition.lineno}: {function.__qualname__} cannot be rewritten: {error}") from error
+        raise SourceError(
+            f"{filename}:{definition.lineno}: {function.__qualname__} cannot be rewritten: {error}"
+        ) from error
     return _find(_find(compiled, "weft_factory__"), definition.name)
 
 
@@ -78,7 +80,9 @@ def _definition(function: FunctionType) -> tuple[str, ast.FunctionDef | ast.Asyn
     try:
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except SyntaxError as error:
-        raise SourceError(f"{filename}:{first}: the source of {function.__qualname__} cannot be read: {error}") from error
+        raise SourceError(
+            f"{filename}:{first}: the source of {function.__qualname__} cannot be read: {error}"
+        ) from error
     ast.increment_lineno(tree, first - 1)
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):

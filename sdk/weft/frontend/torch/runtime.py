@@ -10,9 +10,8 @@ import torch
 from weft.frontend.torch import indexing, numbers
 from weft.frontend.torch.branches import branch
 from weft.frontend.torch.calls import Calls
-from weft.frontend.torch.choices import Choice
 from weft.frontend.torch.location import refuse
-from weft.frontend.torch.loops import CONTINUE, Outcome, over_items, over_range, while_loop
+from weft.frontend.torch.loops import Outcome, over_items, over_range, while_loop
 from weft.frontend.torch.merging import ABSENT, Unusable, is_data
 from weft.frontend.torch.numbers import DataRange
 from weft.frontend.torch.recorder import Recorder
@@ -27,13 +26,22 @@ class Runtime:
         self.recorder = recorder
         self.calls = Calls(recorder, self)
 
-    def branch(self, test: Any, then: Callable[..., Any], other: Callable[..., Any], state: tuple[Any, ...], names: Sequence[str]) -> Any:
+    def branch(
+        self,
+        test: Any,
+        then: Callable[..., Any],
+        other: Callable[..., Any],
+        state: tuple[Any, ...],
+        names: Sequence[str],
+    ) -> Any:
         """An if statement or expression; the paths take the state and give the state, or a return's value."""
         if not is_data(test):
             return then(*state) if test else other(*state)
         return branch(self.recorder, test, then, other, state, names)
 
-    def while_(self, test: Callable[..., Any], body: Callable[..., Outcome], state: tuple[Any, ...], names: Sequence[str]) -> Outcome:
+    def while_(
+        self, test: Callable[..., Any], body: Callable[..., Outcome], state: tuple[Any, ...], names: Sequence[str]
+    ) -> Outcome:
         """A while statement."""
         return while_loop(self.recorder, test, body, state, names)
 
@@ -65,7 +73,9 @@ class Runtime:
     def set_attribute(self, target: Any, name: str, value: Any) -> None:
         """`target.name = value`."""
         if isinstance(target, torch.nn.Module):
-            raise refuse(f"the module's attribute '{name}' is assigned, which would outlive the call; return the value instead")
+            raise refuse(
+                f"the module's attribute '{name}' is assigned, which would outlive the call; return the value instead"
+            )
         if self.recorder.region.depth:
             raise refuse(f"the attribute '{name}' is assigned inside a data-dependent branch or loop; use a local name")
         setattr(target, name, value)
@@ -80,7 +90,9 @@ class Runtime:
         """`assert test, message`."""
         held = test()
         if is_data(held):
-            raise refuse("an assertion depends on data; a compiled program cannot check it, so take it out or check the inputs before")
+            raise refuse(
+                "an assertion depends on data; a compiled program cannot check it, so take it out or check the inputs before"
+            )
         assert held, message()
 
     def read(self, value: Any) -> Any:
@@ -117,14 +129,10 @@ class Runtime:
         """`value in container`."""
         return numbers.contains(container, value)
 
-    def ended(self, status: Any, how: int) -> Any:
-        """Whether a loop ended in this way."""
-        return status == how
+    def same(self, one: Any, other: Any) -> bool:
+        """`one is other`."""
+        return numbers.same(one, other)
 
-    @property
-    def continuing(self) -> int:
-        """The status of an iteration that does not end its loop."""
-        return CONTINUE
-
-
-__all__ = ["Choice", "Runtime"]
+    def text(self, value: Any) -> Any:
+        """A value within an f-string."""
+        return numbers.text(value)

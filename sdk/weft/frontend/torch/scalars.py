@@ -75,6 +75,12 @@ class Scalar:
     def __index__(self) -> int:
         raise self._read()
 
+    def __str__(self) -> str:
+        raise self._read()
+
+    def __format__(self, specification: str) -> str:
+        raise self._read()
+
     def _read(self) -> Exception:
         return refuse(
             "Python needs the value of a number that depends on data here, which would fix one path or shape for all inputs"

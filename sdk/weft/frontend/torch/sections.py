@@ -222,7 +222,9 @@ def symbol_example(example: Any) -> torch.Tensor:
         return torch.zeros((), dtype=torch.int64)
     if isinstance(example, float | torch.SymFloat):
         return torch.zeros((), dtype=torch.float64)
-    raise SourceError(f"a program carries a value of type {type(example).__name__}; only tensors and numbers can be carried")
+    raise SourceError(
+        f"a program carries a value of type {type(example).__name__}; only tensors and numbers can be carried"
+    )
 
 
 def _operand(section: Section, argument: Any) -> Operand:

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from weft.errors import SourceError
 from weft.frontend.torch.calls import forward_of
-from weft.frontend.torch.location import located, refuse
+from weft.frontend.torch.location import at_function, located, refuse
 from weft.frontend.torch.merging import Unusable
 from weft.frontend.torch.program import CapturedProgram
 from weft.frontend.torch.recorder import Recorder
@@ -30,11 +30,14 @@ def capture_module(module: nn.Module, example_inputs: Sequence[torch.Tensor]) ->
     recorder.modules = tuple(module.modules())
     runtime = Runtime(recorder)
     input_names = _input_names(module, len(example_inputs))
-    inputs = [recorder.add_input(f"input_{name}", example) for name, example in zip(input_names, example_inputs, strict=True)]
+    inputs = [
+        recorder.add_input(f"input_{name}", example) for name, example in zip(input_names, example_inputs, strict=True)
+    ]
     with torch.no_grad(), _rewritten_forwards(module, runtime), recorder:
         try:
             result = runtime.call(module, *inputs)
-            outputs = [_output(recorder, leaf) for leaf in pytree.tree_leaves(result) if leaf is not None]
+            with at_function(type(module).forward):
+                outputs = [_output(recorder, leaf) for leaf in pytree.tree_leaves(result) if leaf is not None]
         except SourceError:
             raise
         except RecursionError as error:
@@ -45,15 +48,21 @@ def capture_module(module: nn.Module, example_inputs: Sequence[torch.Tensor]) ->
         raise SourceError(f"{type(module).__name__}: forward returns no tensor")
     block = recorder.close(recorder.region, outputs, recorder.main_inputs())
     results = tuple(f"output_{index}" for index in range(len(outputs)))
-    return CapturedProgram(block, recorder.weights_by_placeholder(block), tuple(input_names), results, type(module).__name__)
+    return CapturedProgram(
+        block, recorder.weights_by_placeholder(block), tuple(input_names), results, type(module).__name__
+    )
 
 
 def _check(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> None:
     for index, example in enumerate(example_inputs):
         if not isinstance(example, torch.Tensor):
-            raise SourceError(f"example input {index} is a {type(example).__name__}; only tensors are inputs of a compiled program")
+            raise SourceError(
+                f"example input {index} is a {type(example).__name__}; only tensors are inputs of a compiled program"
+            )
         if any(isinstance(extent, torch.SymInt) for extent in example.shape):
-            raise SourceError(f"example input {index} has a free extent; a program is recorded for the shapes of its examples")
+            raise SourceError(
+                f"example input {index} has a free extent; a program is recorded for the shapes of its examples"
+            )
     if not example_inputs:
         raise SourceError(f"{type(module).__name__}: give from_torch one example tensor for each input of forward")
 
@@ -86,13 +95,15 @@ def _rewritten_forwards(module: nn.Module, runtime: Runtime) -> Iterator[None]:
 
 def _output(recorder: Recorder, leaf: Any) -> torch.Tensor:
     if isinstance(leaf, Unusable):
-        leaf.fail()
+        leaf.fail_at_origin()
     if isinstance(leaf, Scalar):
         leaf = leaf.tensor
     if isinstance(leaf, bool | int | float):
         kinds = {bool: torch.bool, int: torch.int64, float: torch.float64}
         leaf = torch.full((), leaf, dtype=kinds[type(leaf)])
     if not isinstance(leaf, torch.Tensor):
-        raise refuse(f"forward returns a {type(leaf).__name__}; only tensors and numbers are outputs of a compiled program")
+        raise refuse(
+            f"forward returns a {type(leaf).__name__}; only tensors and numbers are outputs of a compiled program"
+        )
     recorder.check_result(leaf)
     return recorder.fake(leaf)

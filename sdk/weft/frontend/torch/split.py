@@ -41,7 +41,9 @@ def split(
     input_names = {entry.name: pair for entry, pair in zip(graph.input, inputs, strict=True)}
     sections = dict.fromkeys(section for section, _ in outputs)
     for section in sections:
-        ends = [(entry.name, value) for entry, (owner, value) in zip(graph.output, outputs, strict=True) if owner == section]
+        ends = [
+            (entry.name, value) for entry, (owner, value) in zip(graph.output, outputs, strict=True) if owner == section
+        ]
         names = dict(constant_names)
         names |= {name: value.name for name, (_, value) in input_names.items()}
         translation.nodes[section] = list(_piece(ends, producers, graph.node, names, section))

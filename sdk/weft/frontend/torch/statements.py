@@ -36,8 +36,9 @@ class Target:
         if self.loop is None:
             return ast.Return(value or ast.Constant(None))
         nothing = ast.Attribute(ast.Name(RUNTIME, ast.Load()), "absent", ast.Load())
-        return ast.Return(ast.Tuple([ast.Constant(status), value or nothing, _tuple(self.loop, ast.Load())], ast.Load()))
-
+        return ast.Return(
+            ast.Tuple([ast.Constant(status), value or nothing, _tuple(self.loop, ast.Load())], ast.Load())
+        )
 
     def subjects(self) -> ast.expr:
         """What messages call the parts of the values that `leave` gives."""
@@ -50,9 +51,19 @@ class Target:
 class Statements:
     """Rewrites the statements of one function whose local names are `names`."""
 
-    def __init__(self, expressions: Expressions, names: set[str]) -> None:
+    def __init__(self, expressions: Expressions, names: set[str], definition: ast.AST) -> None:
         self._expressions = expressions
         self._names = names
+        self._nested_functions = [
+            node
+            for node in ast.walk(definition)
+            if isinstance(node, ast.FunctionDef | ast.Lambda) and node is not definition
+        ]
+        self._assigned_lambdas = {
+            id(node.value)
+            for node in ast.walk(definition)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
+        }
         self._count = 0
         self._size = 0
 
@@ -67,7 +78,9 @@ class Statements:
             rest = statements[index + 1 :]
             self._size += 1
             if self._size > MAX_STATEMENTS:
-                raise self._expressions.refuse(statement, "too many combinations of early returns; write helper functions")
+                raise self._expressions.refuse(
+                    statement, "too many combinations of early returns; write helper functions"
+                )
             match statement:
                 case ast.Return(value=value):
                     visited = self._expressions.visit(value) if value is not None else ast.Constant(None)
@@ -82,7 +95,9 @@ class Statements:
                     loop, after = self._loop_with_ends(statement)
                     return [*done, *loop, *self._ending([*after, *rest], target)]
                 case ast.With() if jumps([statement]):
-                    raise self._expressions.refuse(statement, "a return, break or continue inside with; move it behind the block")
+                    raise self._expressions.refuse(
+                        statement, "a return, break or continue inside with; move it behind the block"
+                    )
             done += self.plain(statement)
         last = statements[-1] if statements else ast.Pass(lineno=1, col_offset=0)
         return [*done, _at(target.leave(CONTINUE, None), last)]
@@ -140,7 +155,11 @@ class Statements:
         """The statements that put a value where an assignment's target says."""
         match target:
             case ast.Attribute():
-                arguments = [self._expressions.visit(target.value), ast.Constant(self._expressions.mangled(target.attr)), value]
+                arguments = [
+                    self._expressions.visit(target.value),
+                    ast.Constant(self._expressions.mangled(target.attr)),
+                    value,
+                ]
                 return [_expression(self._expressions.runtime("set_attribute", arguments, at))]
             case ast.Subscript():
                 container = self._expressions.visit(target.value)
@@ -166,7 +185,10 @@ class Statements:
         target = statement.target
         if isinstance(target, ast.Name):
             check = _expression(self._expressions.visit(ast.copy_location(ast.Name(target.id, ast.Load()), target)))
-            return [_at(check, statement), _at(ast.AugAssign(target, statement.op, self._expressions.visit(statement.value)), statement)]
+            return [
+                _at(check, statement),
+                _at(ast.AugAssign(target, statement.op, self._expressions.visit(statement.value)), statement),
+            ]
         reading = copy.deepcopy(target)
         reading.ctx = ast.Load()
         return self._assign(_at(ast.Assign([target], ast.BinOp(reading, statement.op, statement.value)), statement))
@@ -205,7 +227,8 @@ class Statements:
         test = self._expressions.test(statement.test)
         names = [self._fresh("then"), self._fresh("else")]
         done = [
-            _function(name, state, self._ending(body, target), statement) for name, body in zip(names, bodies, strict=True)
+            _function(name, state, self._ending(body, target), statement)
+            for name, body in zip(names, bodies, strict=True)
         ]
         return [*done, _at(ast.Return(self._branch(test, names, state, target.subjects(), statement)), statement)]
 
@@ -265,14 +288,23 @@ class Statements:
         return sorted(names)
 
     def _refuse_captured(self, nodes: Sequence[ast.AST], names: set[str]) -> None:
-        for node in within_scope(nodes):
-            if isinstance(node, ast.FunctionDef):
-                read = free_reads(node) - {argument.arg for argument in ast.walk(node) if isinstance(argument, ast.arg)}
-                shared = sorted(read & names - {node.name} - assigned(node.body))
-                if shared:
-                    raise self._expressions.refuse(
-                        node, f"the nested function '{node.name}' reads '{shared[0]}', which a branch or loop assigns; pass it as an argument"
-                    )
+        """A branch's names are its own: a function that was defined elsewhere would see others."""
+        inside = {id(node) for node in within_scope(nodes)}
+        mentioned = {node.id for node in within_scope(nodes) if isinstance(node, ast.Name)}
+        for nested in self._nested_functions:
+            shared = sorted(free_reads(nested) & names)
+            if not shared:
+                continue
+            known = isinstance(nested, ast.FunctionDef)
+            if id(nested) in inside and (known or id(nested) in self._assigned_lambdas):
+                outcome = "which the branch or loop around it assigns"
+            elif id(nested) not in inside and (not known or nested.name in mentioned):
+                outcome = "which a branch or loop that may call it assigns"
+            else:
+                continue
+            raise self._expressions.refuse(
+                nested, f"this nested function reads '{shared[0]}', {outcome}; pass it as an argument"
+            )
 
     def _fresh(self, what: str) -> str:
         self._count += 1

@@ -61,7 +61,9 @@ def translate(sections: Sequence[Section], needed: Mapping[str, Sequence[Value]]
     if not results:
         return Translation()
     joined.graph.output(tuple(results))
-    return split(_export(joined), joined.inputs, joined.outputs, {key: each.name for key, each in joined.weights.items()})
+    return split(
+        _export(joined), joined.inputs, joined.outputs, {key: each.name for key, each in joined.weights.items()}
+    )
 
 
 def _placeholders(joined: Joined, section: Section) -> dict[str, fx.Node]:
