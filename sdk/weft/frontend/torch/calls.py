@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from types import BuiltinMethodType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,9 +64,10 @@ class Calls:
             )
         if on_data is not None and takes_data((*args, *kwargs.values())):
             return on_data(*args, **kwargs)
-        if isinstance(function, BuiltinMethodType) and isinstance(function.__self__, torch.Tensor):
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, torch.Tensor):
             if function.__name__ == "item":
-                return item_of(function.__self__)
+                return item_of(owner)
             if function.__name__ in READING:
                 raise refuse(
                     f"{function.__name__}() gives Python the values of a tensor, which would fix one path for all inputs"

@@ -36,7 +36,12 @@ class Expressions(ast.NodeTransformer):
     def runtime(self, name: str, arguments: Sequence[ast.expr], at: ast.AST) -> ast.Call:
         """A call of the runtime."""
         target = ast.Attribute(ast.Name(RUNTIME, ast.Load()), name, ast.Load())
-        return ast.copy_location(ast.Call(target, list(arguments), []), at)
+        call = ast.Call(target, list(arguments), [])
+        for node in (target, call):
+            # On one line: of a call that spans lines, Python's traceback names the last.
+            ast.copy_location(node, at)
+            node.end_lineno, node.end_col_offset = node.lineno, node.col_offset
+        return call
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for kind, name in REFUSED.items():
