@@ -184,7 +184,7 @@ class Helpers(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = Helpers.Gate(0.0), Helpers.Gate(0.72)
+        self.first, self.second = Helpers.Gate(0.0), Helpers.Gate(0.68)
         self.chain = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
 
     def __scale(self, x: Tensor, by: float = 2.0, *, shift: float = 0.0) -> Tensor:

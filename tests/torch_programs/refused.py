@@ -10,10 +10,6 @@ from torch import Tensor, nn
 COUNT = 0
 
 
-def at_module_level(x: Tensor) -> Tensor:
-    return x if (lambda y: bool(y.sum() > 0))(x) else -x
-
-
 class RecursionOnData(nn.Module):
     def halve(self, x: Tensor) -> Tensor:
         if x.sum() > 0:  # nested deeper
@@ -232,9 +228,9 @@ class GrowingState(nn.Module):
 class GrowingList(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = [x]
-        while x.sum() < 10:
+        while x.sum() < 10:  # 'parts' changes in a loop
             x = x + 1
-            parts.append(x)  # 'parts' changes in a loop
+            parts.append(x)
         return torch.stack(parts)
 
 

@@ -111,13 +111,13 @@ class Calls:
         return self._runtime.branch(pred, paths[0], paths[1], tuple(operands), ())
 
     def _while_loop(self, cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
-        def body(*state: Any) -> Any:
+        def body(leave: Any, *state: Any) -> Any:
             after = self.call(body_fn, *state)
-            return 0, None, tuple(after) if isinstance(after, list | tuple) else (after,)
+            return leave(0, None, tuple(after) if isinstance(after, list | tuple) else (after,))
 
         state = tuple(carried_inputs)
         names = [f"carried_inputs[{index}]" for index in range(len(state))]
-        return self._runtime.while_(functools.partial(self.call, cond_fn), body, state, names)[2]
+        return self._runtime.while_(functools.partial(self.call, cond_fn), body, state, names, cheap=False)[2]
 
 
 def forward_of(module: nn.Module) -> FunctionType | None:

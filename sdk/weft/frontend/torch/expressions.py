@@ -58,6 +58,10 @@ class Expressions(ast.NodeTransformer):
         result: ast.expr = self.visit(node)
         return result
 
+    def is_cheap(self, node: ast.expr) -> bool:
+        """Whether an expression may be computed although Python would skip it."""
+        return all(isinstance(each, CHEAP) for each in ast.walk(node))
+
     def lazily(self, node: ast.expr, at: ast.AST) -> ast.expr:
         """An expression that is evaluated on demand; an assignment within it would be lost."""
         for each in ast.walk(node):
@@ -120,7 +124,7 @@ class Expressions(ast.NodeTransformer):
 
     def _boolean(self, node: ast.BoolOp, exact: bool) -> ast.expr:
         name = "and_" if isinstance(node.op, ast.And) else "or_"
-        cheap = [all(isinstance(each, CHEAP) for each in ast.walk(value)) for value in node.values]
+        cheap = [self.is_cheap(value) for value in node.values]
         values = [self.visit(value) if exact else self.test(value) for value in node.values]
         result: ast.expr = values[-1]
         for index in range(len(values) - 2, -1, -1):

@@ -9,20 +9,35 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from weft.frontend.torch.branches import branch, predicate
+from weft.frontend.torch.branches import predicate
 from weft.frontend.torch.effects import Guard
 from weft.frontend.torch.location import refuse
 from weft.frontend.torch.merging import ABSENT, Known, Merged, Pair, Slot, Unusable, is_data, merge, merge_leaf
+from weft.frontend.torch.numbers import both
 from weft.frontend.torch.recorder import Recorder, Region
 from weft.frontend.torch.scalars import Scalar
 from weft.frontend.torch.sections import WHILE_LOOP
 
 CONTINUE, BREAK, RETURN = 0, 1, 2
 MAX_ROUNDS = 12
-Test = Callable[..., Any]
 # How an iteration ended, the value of a return, and the state behind it.
 Outcome = tuple[Any, Any, tuple[Any, ...]]
 Body = Callable[..., Outcome]
+
+
+@dataclass(frozen=True)
+class Test:
+    """A loop's test: `holds(*state)`; where it is `cheap` it may be computed although the loop was left already."""
+
+    holds: Callable[..., Any]
+    cheap: bool
+
+    def behind(self, recorder: Recorder, status: Any, state: Sequence[Any]) -> Any:
+        """Whether the loop goes on behind an iteration that ended with `status`."""
+        goes_on = status == CONTINUE
+        if not is_data(goes_on):
+            return self.holds(*state) if goes_on else False
+        return both(recorder, goes_on, lambda: self.holds(*state), cheap=self.cheap, exact=False)
 
 
 @dataclass(frozen=True)
@@ -216,9 +231,7 @@ def _test_region(
             for slot in variable.slots:
                 tensor = recorder.carried(torch.zeros(slot.shape, dtype=slot.dtype))
                 status = slot.leaf(tensor) if variable is ends[0] else status
-        held = (
-            branch(recorder, status == CONTINUE, lambda: test(*given), lambda: False, (), ()) if ends else test(*given)
-        )
+        held = test.behind(recorder, status, given)
         truth = predicate(held) if is_data(held) else torch.full((), bool(held), dtype=torch.bool)
         return region, recorder.fake(truth)
 
@@ -263,5 +276,3 @@ def _outcome(
     state = tuple(values[variable.name] for variable in variables)
     return values.get("the loop's end", CONTINUE), values.get("the returned value", ABSENT), state
 
-
-__all__ = ["BREAK", "CONTINUE", "RETURN", "Body", "Outcome", "Test", "record_loop"]

@@ -11,9 +11,10 @@ from weft.frontend.torch import indexing, numbers
 from weft.frontend.torch.branches import branch
 from weft.frontend.torch.calls import Calls
 from weft.frontend.torch.location import refuse
-from weft.frontend.torch.loops import Outcome, over_items, over_range, while_loop
+from weft.frontend.torch.loops import After, LeavingBody, for_loop, plain, while_loop
 from weft.frontend.torch.merging import ABSENT, Unusable, is_data
 from weft.frontend.torch.numbers import DataRange
+from weft.frontend.torch.recorded_loop import Test
 from weft.frontend.torch.recorder import Recorder
 
 
@@ -40,20 +41,35 @@ class Runtime:
         return branch(self.recorder, test, then, other, state, names)
 
     def while_(
-        self, test: Callable[..., Any], body: Callable[..., Outcome], state: tuple[Any, ...], names: Sequence[str]
-    ) -> Outcome:
-        """A while statement."""
-        return while_loop(self.recorder, test, body, state, names)
+        self,
+        test: Callable[..., Any],
+        body: LeavingBody,
+        state: tuple[Any, ...],
+        names: Sequence[str],
+        cheap: bool,
+        after: After | None = None,
+    ) -> Any:
+        """A while statement; its test may be computed behind a break where it is `cheap`. `after` follows the loop."""
+        status, value, now = while_loop(self.recorder, Test(test, cheap), plain(body), state, names)
+        return (status, value, now) if after is None else after(status, value, *now)
 
-    def for_(self, items: Any, body: Callable[..., Outcome], state: tuple[Any, ...], names: Sequence[str]) -> Outcome:
-        """A for statement."""
-        if isinstance(items, DataRange):
-            return over_range(self.recorder, items.start, items.step, items.count, body, state, names)
+    def for_(
+        self,
+        items: Any,
+        body: LeavingBody,
+        state: tuple[Any, ...],
+        names: Sequence[str],
+        single: bool,
+        after: After | None = None,
+    ) -> Any:
+        """A for statement. Where one path of the body at most goes on to the next item (`single`), that path holds the rest of
+        an unrolled loop, and no decision is taken twice.
+        """
         if isinstance(items, torch.Tensor):
             items = items.unbind(0)
-        if not isinstance(items, range):
+        if not isinstance(items, range | DataRange):
             items = list(items)
-        return over_items(self.recorder, items, body, state, names)
+        return for_loop(self.recorder, items, body, state, names, single, after)
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """A call."""

@@ -25,20 +25,22 @@ REFUSED = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass
 class Target:
-    """Where jumps lead: out of a function, or within a loop's body, whose state are the names in `loop`."""
+    """Where jumps lead: out of a function, or within a loop's body to the function `leave`, with the names in `loop`."""
 
     loop: tuple[str, ...] | None = None
+    leave_name: str = ""
+    continues: int = 0
 
     def leave(self, status: int, value: ast.expr | None) -> ast.Return:
         """The statement that a return, break, continue, or falling off the end becomes."""
         if self.loop is None:
             return ast.Return(value or ast.Constant(None))
+        self.continues += status == CONTINUE
         nothing = ast.Attribute(ast.Name(RUNTIME, ast.Load()), "absent", ast.Load())
-        return ast.Return(
-            ast.Tuple([ast.Constant(status), value or nothing, _tuple(self.loop, ast.Load())], ast.Load())
-        )
+        arguments = [ast.Constant(status), value or nothing, _tuple(self.loop, ast.Load())]
+        return ast.Return(ast.Call(ast.Name(self.leave_name, ast.Load()), arguments, []))
 
     def subjects(self) -> ast.expr:
         """What messages call the parts of the values that `leave` gives."""
@@ -92,8 +94,7 @@ class Statements:
                 case ast.If() if jumps([statement]):
                     return [*done, *self._ending_if(statement, rest, target)]
                 case ast.While() | ast.For() if jumps(statement.body, loops_too=True) or statement.orelse:
-                    loop, after = self._loop_with_ends(statement)
-                    return [*done, *loop, *self._ending([*after, *rest], target)]
+                    return [*done, *self._ending_loop(statement, rest, target)]
                 case ast.With() if jumps([statement]):
                     raise self._expressions.refuse(
                         statement, "a return, break or continue inside with; move it behind the block"
@@ -111,10 +112,9 @@ class Statements:
             case ast.If():
                 return self._plain_if(statement)
             case ast.While() | ast.For():
-                if statement.orelse:
-                    loop, after = self._loop_with_ends(statement)
-                    return [*loop, *(each for later in after for each in self.plain(later))]
-                return self._loop(statement, None)
+                ends = [self._fresh("status"), self._fresh("returned")]
+                after = self._loop_with_ends(statement, ends)
+                return [*self._loop(statement, ends), *(each for later in after for each in self.plain(later))]
             case ast.With():
                 statement.items = [self._expressions.visit(item) for item in statement.items]
                 statement.body = [each for inner in statement.body for each in self.plain(inner)]
@@ -238,15 +238,32 @@ class Statements:
         paths = [ast.Name(name, ast.Load()) for name in names]
         return self._expressions.runtime("branch", [test, *paths, _tuple(state, ast.Load()), subjects], at)
 
-    def _loop_with_ends(self, statement: ast.While | ast.For) -> tuple[list[ast.stmt], list[ast.stmt]]:
-        """A loop that may return or has an else; the statements behind it that do so are still to be rewritten."""
-        names = [self._fresh("status"), self._fresh("returned")]
+    def _loop_with_ends(
+        self, statement: ast.While | ast.For, names: Sequence[str]
+    ) -> list[ast.stmt]:
+        """What follows a loop that may return or has an else, still to be rewritten; `names` are its status and value."""
         after: list[ast.stmt] = []
         if jumps(statement.body, loops_too=True):
-            after.append(self._if_status(names[0], RETURN, [ast.Return(ast.Name(names[1], ast.Load()))], [], statement))
+            returned = ast.Return(ast.Name(names[1], ast.Load()))
+            after.append(self._if_status(names[0], RETURN, [returned], [], statement))
         if statement.orelse:
             after.append(self._if_status(names[0], BREAK, [ast.Pass()], statement.orelse, statement))
-        return self._loop(statement, names), after
+        return after
+
+    def _ending_loop(self, statement: ast.While | ast.For, rest: list[ast.stmt], target: Target) -> list[ast.stmt]:
+        """A loop and what follows it as a function, which each end of the loop calls for itself where it can."""
+        ends = [self._fresh("status"), self._fresh("returned")]
+        following = [*self._loop_with_ends(statement, ends), *rest]
+        names = [self._fresh("after"), self._fresh("rest")]
+        state = self._state(self._loop_nodes(statement))
+        wider = self._state([*self._loop_nodes(statement), *following], [*(target.loop or ())])
+        definition = _function(names[1], [*ends, *wider], self._ending(following, target), statement)
+        passed: list[ast.expr] = [ast.Name(name, ast.Load()) for name in (*ends, *wider)]
+        hand_on = ast.Return(ast.Call(ast.Name(names[1], ast.Load()), passed, []))
+        after = _function(names[0], [*ends, *state], [_at(hand_on, statement)], statement)
+        prepared, call = self._loop_call(statement)
+        call.args.append(ast.Name(names[0], ast.Load()))
+        return [*prepared, definition, after, _at(ast.Return(call), statement)]
 
     def _if_status(
         self, name: str, status: int, body: list[ast.stmt], orelse: list[ast.stmt], at: ast.stmt
@@ -254,16 +271,26 @@ class Statements:
         test = ast.Compare(ast.Name(name, ast.Load()), [ast.Eq()], [ast.Constant(status)])
         return _at(ast.If(test, body, orelse), at)
 
-    def _loop(self, statement: ast.While | ast.For, ends: Sequence[str] | None) -> list[ast.stmt]:
-        within: list[ast.AST] = [*statement.body, *([statement.target] if isinstance(statement, ast.For) else [])]
-        state = self._state([*within, *([statement.test] if isinstance(statement, ast.While) else [])])
-        body_name = self._fresh("body")
-        more = list(ends) if ends is not None else [self._fresh("status"), self._fresh("returned")]
-        results = ast.Tuple([*(ast.Name(name, ast.Store()) for name in more), _tuple(state, ast.Store())], ast.Store())
-        if not state:
-            results.elts[-1] = ast.Name(self._fresh("nothing"), ast.Store())
+    def _loop(self, statement: ast.While | ast.For, ends: Sequence[str]) -> list[ast.stmt]:
+        """A loop whose status, value and state are assigned."""
+        state = self._state(self._loop_nodes(statement))
+        prepared, call = self._loop_call(statement)
+        last = _tuple(state, ast.Store()) if state else ast.Name(self._fresh("nothing"), ast.Store())
+        results = ast.Tuple([*(ast.Name(name, ast.Store()) for name in ends), last], ast.Store())
+        return [*prepared, _at(ast.Assign([results], call), statement)]
+
+    def _loop_nodes(self, statement: ast.While | ast.For) -> list[ast.AST]:
+        more: ast.expr = statement.target if isinstance(statement, ast.For) else statement.test
+        return [*statement.body, more]
+
+    def _loop_call(self, statement: ast.While | ast.For) -> tuple[list[ast.stmt], ast.Call]:
+        """The functions for a loop's test and body, and the call that runs them."""
+        state = self._state(self._loop_nodes(statement))
+        names = [self._fresh("body"), self._fresh("leave")]
+        target = Target(tuple(state), names[1])
         if isinstance(statement, ast.While):
             test_name = self._fresh("test")
+            cheap = self._expressions.is_cheap(statement.test)
             test = ast.Return(self._expressions.test(statement.test))
             first: ast.expr = ast.Name(test_name, ast.Load())
             done = [_function(test_name, state, [test], statement)]
@@ -273,13 +300,13 @@ class Statements:
             first = self._expressions.visit(statement.iter)
             item = self._fresh("item")
             entry = self._store(statement.target, ast.Name(item, ast.Load()), statement)
-            done, parameters = [], [item]
-        body = [*entry, *self._ending(list(statement.body), Target(tuple(state)))]
-        done.append(_function(body_name, [*parameters, *state], body, statement))
+            done, parameters, cheap = [], [item], True
+        body = [*entry, *self._ending(list(statement.body), target)]
+        done.append(_function(names[0], [names[1], *parameters, *state], body, statement))
         method = "while_" if isinstance(statement, ast.While) else "for_"
-        arguments = [first, ast.Name(body_name, ast.Load()), _tuple(state, ast.Load()), _constants(state)]
-        call = self._expressions.runtime(method, arguments, statement)
-        return [*done, _at(ast.Assign([results], call), statement)]
+        hint = ast.Constant(cheap if isinstance(statement, ast.While) else target.continues <= 1)
+        arguments = [first, ast.Name(names[0], ast.Load()), _tuple(state, ast.Load()), _constants(state), hint]
+        return done, self._expressions.runtime(method, arguments, statement)
 
     def _state(self, nodes: Sequence[ast.AST], more: Sequence[str] = ()) -> list[str]:
         """The local names that nodes assign or whose objects they change."""
