@@ -9,8 +9,9 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from weft.frontend.topology import sort_nodes
+from weft.frontend.topology import sort_nodes, subgraphs, used_names
 from weft.frontend.torch.program import CapturedProgram
+from weft.frontend.torch.prune import prune
 from weft.frontend.torch.sections import If, Loop, Operand, Scan, Section, Value, Weight, unfold
 from weft.frontend.torch.split import Translation
 from weft.frontend.torch.straight import translate
@@ -21,6 +22,7 @@ NUMBER_DTYPES = {bool: np.bool_, int: np.int64, float: np.float64}
 
 def to_onnx(program: CapturedProgram) -> onnx.ModelProto:
     """The program as one ONNX model. Raises SourceError where a part of it has no ONNX form."""
+    prune(program.block)
     main = unfold(program)
     sections = main.all()
     translation = translate(sections, {section.name: _leaving(section) for section in sections})
@@ -33,12 +35,12 @@ def to_onnx(program: CapturedProgram) -> onnx.ModelProto:
         helper.make_tensor_value_info(name, _element_type(node.meta["val"]), list(node.meta["val"].shape))
         for name, node in zip(program.inputs, _user_inputs(program), strict=True)
     ]
+    names = dict(zip((node.name for node in _user_inputs(program)), program.inputs, strict=True)) | translation.aliases
+    _rename_reads(nodes, names)
     graph = helper.make_graph(sort_nodes(nodes), program.name, inputs, outputs, _used(emitter.constants, nodes))
-    model = helper.make_model(
+    return helper.make_model(
         graph, opset_imports=translation.opset_imports, functions=translation.functions, producer_name="weft"
     )
-    _rename_inputs(model, dict(zip((node.name for node in _user_inputs(program)), program.inputs, strict=True)))
-    return model
 
 
 def _user_inputs(program: CapturedProgram) -> list[torch.fx.Node]:
@@ -170,22 +172,15 @@ class _Emitter:
 
 
 def _used(constants: dict[str, TensorProto], nodes: Sequence[onnx.NodeProto]) -> list[TensorProto]:
-    from weft.frontend.topology import used_names
-
     read = frozenset().union(*(used_names(node) for node in nodes))
     return [tensor for name, tensor in constants.items() if name in read]
 
 
-def _rename_inputs(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    for graph in _graphs(model.graph):
-        for node in graph.node:
-            node.input[:] = [names.get(name, name) for name in node.input]
-
-
-def _graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
-    from weft.frontend.topology import all_graphs
-
-    return list(all_graphs(graph))
+def _rename_reads(nodes: Sequence[onnx.NodeProto], names: dict[str, str]) -> None:
+    for node in nodes:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for graph in subgraphs(node):
+            _rename_reads(graph.node, names)
 
 
 def _example(operand: Operand) -> torch.Tensor:

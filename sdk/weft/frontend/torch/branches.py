@@ -14,7 +14,7 @@ from weft.frontend.torch.location import refuse
 from weft.frontend.torch.merging import Pair, Slot, merge
 from weft.frontend.torch.recorder import Recorder, Region
 from weft.frontend.torch.scalars import Scalar
-from weft.frontend.torch.sections import COND
+from weft.frontend.torch.program import COND
 
 MAX_DEPTH = 24
 Body = Callable[..., Any]

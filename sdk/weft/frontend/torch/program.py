@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx
 
+COND = torch.ops.higher_order.cond
+WHILE_LOOP = torch.ops.higher_order.while_loop
+SCAN = torch.ops.higher_order.scan
+
 
 @dataclass(frozen=True)
 class Block:
@@ -40,3 +44,9 @@ class CapturedProgram:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     name: str
+
+
+def changes_in_place(node: fx.Node) -> bool:
+    """Whether a node's operator changes one of its arguments."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)

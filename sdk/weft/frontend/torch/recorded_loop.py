@@ -16,7 +16,7 @@ from weft.frontend.torch.merging import ABSENT, Known, Merged, Pair, Slot, Unusa
 from weft.frontend.torch.numbers import both
 from weft.frontend.torch.recorder import Recorder, Region
 from weft.frontend.torch.scalars import Scalar
-from weft.frontend.torch.sections import WHILE_LOOP
+from weft.frontend.torch.program import WHILE_LOOP
 
 CONTINUE, BREAK, RETURN = 0, 1, 2
 MAX_ROUNDS = 12

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from weft.frontend.torch.location import refuse
-from weft.frontend.torch.program import Block
+from weft.frontend.torch.program import Block, changes_in_place
 
 aten = torch.ops.aten
 READS_A_VALUE = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default}
@@ -34,7 +34,6 @@ class Region:
     parent: Region | None
     graph: fx.Graph = field(default_factory=fx.Graph)
     nodes: dict[int, fx.Node] = field(default_factory=dict)
-    kept: list[torch.Tensor] = field(default_factory=list)
     storages: set[int] = field(default_factory=set)
     captured: dict[int, torch.Tensor] = field(default_factory=dict)
     entering: list[torch.Tensor] = field(default_factory=list)
@@ -68,7 +67,8 @@ class Recorder(TorchDispatchMode):
         self.weights: dict[str, tuple[str, torch.Tensor]] = {}
         self._names = names
         self._fakes: dict[int, torch.Tensor] = {}
-        self._real: list[torch.Tensor] = []
+        # Tensors are told apart by addresses, also those of attempts that were thrown away: none may be used again.
+        self._alive: list[torch.Tensor] = []
         self._weight_storages: set[int] = set()
         self._mutated: set[int] = set()
         self._aliases: dict[int, set[int]] = {}
@@ -126,7 +126,7 @@ class Recorder(TorchDispatchMode):
         while main.parent is not None:
             main = main.parent
         fake = self._new(tensor)
-        self._real.append(tensor)
+        self._alive.append(tensor)
         self._fakes[id(tensor)] = fake
         self._weight_storages.add(storage_of(fake))
         name = f"weight_{len(self.weights)}"
@@ -157,7 +157,7 @@ class Recorder(TorchDispatchMode):
             node = region.graph.placeholder(name)
         node.meta["val"] = fake
         region.nodes[id(fake)] = node
-        region.kept.append(fake)
+        self._alive.append(fake)
         return node
 
     def node(self, tensor: torch.Tensor) -> fx.Node:
@@ -177,7 +177,7 @@ class Recorder(TorchDispatchMode):
         node.meta["val"] = result
         if isinstance(result, torch.Tensor):
             self.region.nodes[id(result)] = node
-            self.region.kept.append(result)
+            self._alive.append(result)
             if not self._is_foreign(result):
                 self.region.storages.add(storage_of(result))
             return
@@ -334,7 +334,7 @@ class Recorder(TorchDispatchMode):
             if id(operand) in region.nodes and region.nodes[id(operand)].op == "placeholder":
                 copied[region.nodes[id(operand)]] = node
         unneeded = {node for node, storage in region.copies if storage not in self._mutated}
-        reached = _reaching([*nodes, *(node for node in region.graph.nodes if _changes_in_place(node))])
+        reached = _reaching([*nodes, *(node for node in region.graph.nodes if changes_in_place(node))])
         for node in region.graph.nodes:
             if node in copied or node not in reached:
                 continue
@@ -358,11 +358,6 @@ def _reaching(ends: Sequence[fx.Node]) -> set[fx.Node]:
             found.add(node)
             pending += node.all_input_nodes
     return found
-
-
-def _changes_in_place(node: fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and bool(schema.is_mutable)
 
 
 def _written(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:

@@ -12,11 +12,8 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from weft.errors import SourceError
-from weft.frontend.torch.program import Block, CapturedProgram
+from weft.frontend.torch.program import COND, SCAN, WHILE_LOOP, Block, CapturedProgram
 
-COND = torch.ops.higher_order.cond
-WHILE_LOOP = torch.ops.higher_order.while_loop
-SCAN = torch.ops.higher_order.scan
 UNDERSTOOD = "cond, while_loop and scan"
 
 

@@ -15,12 +15,16 @@ OPSET = 20
 
 @dataclass
 class Translation:
-    """ONNX nodes of each piece under its section's name, the constants of all, and the operator sets they need."""
+    """ONNX nodes of each piece under its section's name, the constants of all, and the operator sets they need.
+
+    `aliases` maps values that turned out constant to the constants' names.
+    """
 
     nodes: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
     constants: list[onnx.TensorProto] = field(default_factory=list)
     opset_imports: list[onnx.OperatorSetIdProto] = field(default_factory=lambda: [helper.make_opsetid("", OPSET)])
     functions: list[onnx.FunctionProto] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
 
 
 def split(
@@ -44,6 +48,8 @@ def split(
         ends = [
             (entry.name, value) for entry, (owner, value) in zip(graph.output, outputs, strict=True) if owner == section
         ]
+        translation.aliases |= {value.name: constant_names[name] for name, value in ends if name in constant_names}
+        ends = [(name, value) for name, value in ends if name not in constant_names]
         names = dict(constant_names)
         names |= {name: value.name for name, (_, value) in input_names.items()}
         translation.nodes[section] = list(_piece(ends, producers, graph.node, names, section))
