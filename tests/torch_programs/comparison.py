@@ -20,10 +20,13 @@ def sessions(model: Model) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.proto.SerializeToString(), options)
 
 
-def compare(module: torch.nn.Module, model: Model, samples: list[tuple[torch.Tensor, ...]]) -> Counter[tuple[object, ...]]:
+def compare(
+    module: torch.nn.Module, model: Model, samples: list[tuple[torch.Tensor, ...]]
+) -> Counter[tuple[object, ...]]:
     """Runs both on every sample and compares every output; gives how often each combination of numbers came out.
 
-    Numbers are outputs that eager execution gives as Python numbers: the tests' modules say by them which path they took.
+    Numbers are outputs that eager execution gives as Python numbers: the tests' modules say by them which path they
+    took.
     """
     session = sessions(model)
     names = [entry.name for entry in session.get_inputs()]

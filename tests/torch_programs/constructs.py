@@ -202,7 +202,7 @@ class Expressions(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, int]:
         a, b = x[0, 0].item(), x[0, 1].item()
         y = x if a > 0 else -x
-        path = 1 if -0.5 < a < 0.5 and not b > 1 or b < -1.5 else 0
+        path = 1 if (-0.5 < a < 0.5 and not b > 1) or b < -1.5 else 0
         path += 2 if (a > 0) == (b > 0) else 0
         return y * max(a, b, 0.1) + abs(min(a, b)), path
 
@@ -311,7 +311,9 @@ class CondInLoop(nn.Module):
 
 
 class FirstValueIsANumber(nn.Module):
-    """`score` is a Python number before the loop and a tensor within; 0.1 is no float32, so one iteration stands before."""
+    """`score` is a Python number before the loop and a tensor within; 0.1 is no float32, so one iteration stands
+    before.
+    """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         score = 0.1

@@ -53,9 +53,7 @@ class WhileInWhile(nn.Module):
 
 class CarriedNumber(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return while_loop(
-            lambda index, x: x.abs().sum() < 40, lambda index, x: (index + 2, x * 1.5 + index), (1, x)
-        )[1]
+        return while_loop(lambda index, x: x.abs().sum() < 40, lambda index, x: (index + 2, x * 1.5 + index), (1, x))[1]
 
 
 class ScanWithCond(nn.Module):

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch (weft[torch]) is absent")
 
+import constructs  # noqa: E402
 from comparison import compare, draw  # noqa: E402
 
-import constructs  # noqa: E402
 from weft.frontend.torch.entry import from_torch  # noqa: E402
 
 SHAPE = (1, 4)
@@ -18,8 +18,8 @@ PATHS = {
     "IfElifElse": 3, "IfWithoutElse": 4, "EarlyReturns": 4, "WhileOnData": 4, "WhileMixed": 100, "BreakAndContinue": 20,
     "WhileTrue": 5, "WhileElse": 4, "ForRangeShort": 5, "ForRangeLong": 6, "ForRangeOnData": 4, "ForOverRows": 4,
     "GrowingModuleList": 3, "Helpers": 4, "Expressions": 4, "ShortCircuit": 5, "ItemsByData": 3, "WritesIntoBuffer": 4,
-    "ChangesOwnTensor": 2, "ListsAndDicts": 4, "NestedLoops": 5, "IfInWhileInIf": 4, "CondInLoop": 1, "FirstValueIsANumber": 1,
-    "StaticPython": 1,
+    "ChangesOwnTensor": 2, "ListsAndDicts": 4, "NestedLoops": 5, "IfInWhileInIf": 4, "CondInLoop": 1,
+    "FirstValueIsANumber": 1, "StaticPython": 1,
 }  # fmt: skip
 
 
@@ -35,5 +35,9 @@ def test_plain_source(name: str) -> None:
 
 
 def test_every_construct_is_tested() -> None:
-    defined = {name for name, each in vars(constructs).items() if isinstance(each, type) and each.__module__ == constructs.__name__}
+    defined = {
+        name
+        for name, each in vars(constructs).items()
+        if isinstance(each, type) and each.__module__ == constructs.__name__
+    }
     assert defined == set(PATHS)

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch (weft[torch]) is absent")
 
 import refused  # noqa: E402
+
 from weft.errors import SourceError  # noqa: E402
 from weft.frontend.torch.entry import from_torch  # noqa: E402
 
@@ -22,7 +23,7 @@ def marked(program: type) -> tuple[int | None, str]:
     """The line that a program's mark stands on, and the mark."""
     lines, first = inspect.getsourcelines(program)
     for number, line in enumerate(lines, first):
-        code, mark, text = line.partition("  # ")
+        _, mark, text = line.partition("  # ")
         if mark and not text.startswith("type:"):
             return number, text.strip()
     return None, ""

@@ -1,4 +1,6 @@
-"""Splices translated pieces and control flow together: If, Loop and Scan, with bodies that read outer values by name."""
+"""Splices translated pieces and control flow together: If, Loop and Scan, with bodies that read outer values by
+name.
+"""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from torch.utils import _pytree as pytree
 from weft.frontend.torch.effects import Guard
 from weft.frontend.torch.location import refuse
 from weft.frontend.torch.merging import Pair, Slot, merge
+from weft.frontend.torch.program import COND
 from weft.frontend.torch.recorder import Recorder, Region
 from weft.frontend.torch.scalars import Scalar
-from weft.frontend.torch.program import COND
 
 MAX_DEPTH = 24
 Body = Callable[..., Any]
@@ -25,7 +25,8 @@ def predicate(value: torch.Tensor | Scalar) -> torch.Tensor:
     tensor = value.tensor if isinstance(value, Scalar) else value
     if tensor.numel() != 1:
         raise refuse(
-            f"the truth value of a tensor of shape {list(tensor.shape)} is undefined; each sample takes its own path, so give "
+            f"the truth value of a tensor of shape {list(tensor.shape)} is "
+            "undefined; each sample takes its own path, so give "
             "from_torch one sample, or reduce with any() or all()"
         )
     tensor = tensor.reshape(())

@@ -1,4 +1,6 @@
-"""Calls out of rewritten source: user functions are rewritten too, a few of PyTorch's and Python's get a meaning on data."""
+"""Calls out of rewritten source: user functions are rewritten too, a few of PyTorch's and Python's get a meaning on
+data.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 MAX_CALL_DEPTH = 40
 READING = frozenset({
-    "tolist", "numpy", "apply_", "map_", "map2_", "data_ptr", "__bool__", "__int__", "__float__", "__index__", "__array__",
-    "__dlpack__", "untyped_storage", "storage",
+    "tolist", "numpy", "apply_", "map_", "map2_", "data_ptr", "__bool__", "__int__", "__float__", "__index__",
+    "__array__", "__dlpack__", "untyped_storage", "storage",
 })  # fmt: skip
 FORBIDDEN = {eval, exec, compile, locals, globals, vars, setattr, delattr, input, open, id, __import__}
 
@@ -38,7 +40,7 @@ class Calls:
         self._runtime = runtime
         self._active: dict[Any, int] = {}
 
-    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """`function(*args, **kwargs)`."""
         if isinstance(function, Unusable):
             function.fail()
@@ -70,7 +72,8 @@ class Calls:
                 return item_of(owner)
             if function.__name__ in READING:
                 raise refuse(
-                    f"{function.__name__}() gives Python the values of a tensor, which would fix one path for all inputs"
+                    f"{function.__name__}() gives Python the values of a tensor, "
+                    "which would fix one path for all inputs"
                 )
         return function(*args, **kwargs)
 

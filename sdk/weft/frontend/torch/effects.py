@@ -16,8 +16,8 @@ MAX_DEPTH = 3
 class Guard:
     """Raises SourceError behind a path that changed a list, dict or set which it did not make.
 
-    Looked at: the local names of all running functions of the user's source, and the attributes of the recorded module's
-    parts, three containers deep.
+    Looked at: the local names of all running functions of the user's source, and the attributes of the recorded
+    module's parts, three containers deep.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -67,7 +67,8 @@ class Guard:
         """Raises SourceError where a container holds something else now."""
         if not self.unchanged():
             raise refuse(
-                "a list, dict or set from outside is changed inside a data-dependent branch or loop (a list, a set or an "
+                "a list, dict or set from outside is changed inside a "
+                "data-dependent branch or loop (a list, a set or an "
                 "attribute that this function does not assign by name); return the value instead"
             )
 

@@ -18,9 +18,11 @@ from weft.frontend.torch.program import CapturedProgram
 def from_torch(program: torch.nn.Module | ExportedProgram, example_inputs: Sequence[torch.Tensor] = ()) -> Model:
     """An ONNX model, with If, Loop and Scan where the program decides on data.
 
-    `program` is a module, taken from the source of its `forward`, or an ExportedProgram, which brings its own example inputs.
-    `example_inputs` are tensors of the shapes and dtypes that the model takes, in `forward`'s order. Raises SourceError,
-    with file, line and reason, for what cannot be taken; no path is ever chosen by what the examples happen to hold.
+    `program` is a module, taken from the source of its `forward`, or an ExportedProgram, which brings its own
+    example inputs.
+    `example_inputs` are tensors of the shapes and dtypes that the model takes, in `forward`'s order. Raises
+    SourceError, with file, line and reason, for what cannot be taken; no path is ever chosen by what the examples
+    happen to hold.
     """
     return load(to_onnx(captured(program, example_inputs)))
 

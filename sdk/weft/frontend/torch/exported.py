@@ -41,7 +41,8 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
     for result in signature.output_specs:
         if result.kind is not OutputKind.USER_OUTPUT:
             raise SourceError(
-                f"{name}: the program changes '{result.target}' in place ({result.kind.name.lower()}), which an ONNX model "
+                f"{name}: the program changes '{result.target}' in place "
+                f"({result.kind.name.lower()}), which an ONNX model "
                 "cannot; return the new value instead, and call eval() on modules that track statistics"
             )
     outputs = tuple(f"output_{index}" for index in range(len(signature.output_specs)))

@@ -10,8 +10,8 @@ from weft.errors import SourceError
 RUNTIME = "weft_runtime__"
 # What cannot fail and costs nothing, so that it may be computed although Python would have skipped it.
 CHEAP = (
-    ast.Name, ast.Constant, ast.Attribute, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.expr_context, ast.operator,
-    ast.unaryop, ast.cmpop, ast.boolop,
+    ast.Name, ast.Constant, ast.Attribute, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.expr_context,
+    ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
 )  # fmt: skip
 REFUSED = {
     ast.Yield: "a generator", ast.YieldFrom: "a generator", ast.Await: "await",

@@ -49,7 +49,9 @@ _FUNCTION: list[str] = []
 
 @contextlib.contextmanager
 def at_function(function: Any) -> Iterator[None]:
-    """Refusals while this lasts name the line where `function` is defined: it has ended, and its results are looked at."""
+    """Refusals while this lasts name the line where `function` is defined: it has ended, and its results are looked
+    at.
+    """
     code = getattr(inspect.unwrap(function), "__code__", None)
     _FUNCTION.append(f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else "")
     try:

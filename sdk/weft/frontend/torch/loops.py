@@ -18,7 +18,8 @@ from weft.frontend.torch.recorder import Recorder, Region
 
 MAX_UNROLLED = 16
 MAX_ITERATIONS = 10_000
-# A loop's body as the rewriter makes it: in front of the items and the state it takes the function that ends an iteration.
+# A loop's body as the rewriter makes it: in front of the items and the state it takes the function that ends an
+# iteration.
 LeavingBody = Callable[..., Any]
 After = Callable[..., Any]
 
@@ -91,8 +92,9 @@ def for_loop(
     single: bool,
     after: After | None,
 ) -> Any:
-    """A loop over items: unrolled where they are known, recorded where their number or, in a long range, the end depends on
-    data. `after` is called with how it ended, the value of a return, and the state; without it, these are the result.
+    """A loop over items: unrolled where they are known, recorded where their number or, in a long range, the end
+    depends on data. `after` is called with how it ended, the value of a return, and the state; without it, these are
+    the result.
     """
     finish: After = after or (lambda status, value, *now: (status, value, now))
     if isinstance(items, DataRange):
@@ -105,7 +107,9 @@ def for_loop(
             return is_data(plain(body)(items[0], *now)[0])
 
         if _tried(recorder, ends_on_data, state):
-            return _finished(over_range(recorder, items.start, items.step, len(items), plain(body), state, names), finish)
+            return _finished(
+                over_range(recorder, items.start, items.step, len(items), plain(body), state, names), finish
+            )
     unrolling = Unrolling(recorder, items, body, names, finish)
     return unrolling.nested(0, state) if single else _finished(unrolling.merged(0, state), finish)
 
@@ -128,7 +132,9 @@ def over_range(
         return status, value, (index + 1, *after)
 
     certain = not is_data(count) and count > 0
-    status, value, after = record_loop(recorder, Test(test, cheap=True), counted, (0, *state), ("the loop's counter", *names), certain)
+    status, value, after = record_loop(
+        recorder, Test(test, cheap=True), counted, (0, *state), ("the loop's counter", *names), certain
+    )
     return status, value, after[1:]
 
 
@@ -164,7 +170,9 @@ def while_loop(recorder: Recorder, test: Test, body: Body, state: tuple[Any, ...
 
 
 def _tried(recorder: Recorder, question: Callable[..., bool], state: tuple[Any, ...]) -> bool:
-    """What `question` says of the state, on a copy in a region that is thrown away; False where it has other effects."""
+    """What `question` says of the state, on a copy in a region that is thrown away; False where it has other
+    effects.
+    """
     with recorder.inside(Region(recorder.region)):
         guard = Guard(recorder)
         guard.__enter__()

@@ -98,8 +98,8 @@ Subject = str | Sequence[Any]
 def merge(one: Any, other: Any, subject: Subject) -> tuple[list[Pair], Any]:
     """How the leaves of two paths' values become one, and the structure around them.
 
-    `subject` names the value in messages, or each of a tuple's elements. What cannot be merged becomes Known(Unusable), which
-    fails where it is read.
+    `subject` names the value in messages, or each of a tuple's elements. What cannot be merged becomes
+    Known(Unusable), which fails where it is read.
     """
     return pytree.tree_flatten(_merged_tree(one, other, subject), is_leaf=lambda each: isinstance(each, Pair))
 

@@ -22,7 +22,7 @@ class DataRange:
     """A range whose bounds depend on data: `count` numbers from `start` on; the step is known."""
 
     start: Any
-    step: int
+    step: Any
     count: Any
 
 
@@ -76,7 +76,8 @@ def _checked(left: Any, right: Callable[[], Any], exact: bool) -> Callable[[], A
             tensor = side.tensor if isinstance(side, Scalar) else side
             if not isinstance(side, bool) and not (isinstance(tensor, torch.Tensor) and tensor.dtype is torch.bool):
                 raise refuse(
-                    "'and' or 'or' gives one of two values, chosen by data; only truth values can be combined so, use an if"
+                    "'and' or 'or' gives one of two values, chosen by data; only "
+                    "truth values can be combined so, use an if"
                 )
         return value
 

@@ -18,8 +18,8 @@ class Block:
     """One operator graph.
 
     Its nodes are placeholders, `call_function` nodes of ATen operators, of `operator.getitem` and of the higher-order
-    operators `cond`, `while_loop` and `scan`, `get_attr` nodes, and one output. A `get_attr` node names a body in `blocks` or
-    a tensor in `tensors`. Every node with a value has an example of it (dtype, shape) in `meta["val"]`.
+    operators `cond`, `while_loop` and `scan`, `get_attr` nodes, and one output. A `get_attr` node names a body in
+    `blocks` or a tensor in `tensors`. Every node with a value has an example of it (dtype, shape) in `meta["val"]`.
     """
 
     graph: fx.Graph

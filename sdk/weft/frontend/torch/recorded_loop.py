@@ -14,9 +14,9 @@ from weft.frontend.torch.effects import Guard
 from weft.frontend.torch.location import refuse
 from weft.frontend.torch.merging import ABSENT, Known, Merged, Pair, Slot, Unusable, is_data, merge, merge_leaf
 from weft.frontend.torch.numbers import both
+from weft.frontend.torch.program import WHILE_LOOP
 from weft.frontend.torch.recorder import Recorder, Region
 from weft.frontend.torch.scalars import Scalar
-from weft.frontend.torch.program import WHILE_LOOP
 
 CONTINUE, BREAK, RETURN = 0, 1, 2
 MAX_ROUNDS = 12
@@ -82,7 +82,9 @@ class Variable:
 
 
 def starting(name: str, value: Any) -> Variable:
-    """A variable before anything is known about the loop: tensors and numbers on data are carried, all else is as it is."""
+    """A variable before anything is known about the loop: tensors and numbers on data are carried, all else is as it
+    is.
+    """
     leaves, structure = pytree.tree_flatten(value)
     merged: list[Merged] = []
     for leaf in leaves:
@@ -135,8 +137,8 @@ def record_loop(
 ) -> Outcome:
     """Records a loop; as many of its state's leaves as change become tensors that it carries.
 
-    `certain` says that the first iteration is known to run. Raises SourceError where a value that the loop reads changes its
-    dtype, shape or structure.
+    `certain` says that the first iteration is known to run. Raises SourceError where a value that the loop reads
+    changes its dtype, shape or structure.
     """
     variables = [starting(name, value) for name, value in zip(names, state, strict=True)]
     for _ in range(MAX_ROUNDS):
@@ -275,4 +277,3 @@ def _outcome(
             )
     state = tuple(values[variable.name] for variable in variables)
     return values.get("the loop's end", CONTINUE), values.get("the returned value", ABSENT), state
-

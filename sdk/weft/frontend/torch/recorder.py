@@ -22,7 +22,8 @@ READS_A_VALUE = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten
 # Memory of any content; operators that fill it are recorded.
 WITHOUT_A_VALUE = {aten.empty.memory_format, aten.empty_strided.default, aten.empty_like.default}
 READING = (
-    "Python reads the value of a tensor here, which would fix one path for all inputs; decide in an if or while, or compute "
+    "Python reads the value of a tensor here, which would fix one path "
+    "for all inputs; decide in an if or while, or compute "
     "with tensors"
 )
 
@@ -189,7 +190,9 @@ class Recorder(TorchDispatchMode):
         return self.region.graph.call_function(operator.getitem, (node, index))
 
     def _is_foreign(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor lies in memory that the region did not make: a view of a weight, an input or a captured tensor."""
+        """Whether a tensor lies in memory that the region did not make: a view of a weight, an input or a captured
+        tensor.
+        """
         storage = storage_of(tensor)
         if storage in self._weight_storages:
             return True
@@ -204,12 +207,14 @@ class Recorder(TorchDispatchMode):
         storage = storage_of(tensor)
         if storage in self._weight_storages:
             raise refuse(
-                "a weight, a buffer or an input is changed in place, which would outlive the call; compute a new tensor, "
+                "a weight, a buffer or an input is changed in place, which "
+                "would outlive the call; compute a new tensor, "
                 "and call eval() on modules that track statistics"
             )
         if storage not in self.region.storages:
             raise refuse(
-                "a tensor from outside is changed in place inside a data-dependent branch or loop; assign a new tensor to a "
+                "a tensor from outside is changed in place inside a "
+                "data-dependent branch or loop; assign a new tensor to a "
                 "name instead"
             )
         self._mutated.add(storage)
@@ -225,7 +230,9 @@ class Recorder(TorchDispatchMode):
         return found
 
     def link(self, one: torch.Tensor, other: torch.Tensor) -> None:
-        """Notes that in eager execution the two may be the same memory: a change in place of one makes the other stale."""
+        """Notes that in eager execution the two may be the same memory: a change in place of one makes the other
+        stale.
+        """
         first, second = storage_of(self.fake(one)), storage_of(self.fake(other))
         if first != second:
             self._aliases.setdefault(first, set()).add(second)
@@ -235,7 +242,8 @@ class Recorder(TorchDispatchMode):
         for leaf in pytree.tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor) and self._is_stale(storage_of(leaf)):
                 raise refuse(
-                    "this tensor may share its memory with one that was changed in place under another name inside or behind a "
+                    "this tensor may share its memory with one that was changed in "
+                    "place under another name inside or behind a "
                     "data-dependent branch; clone it before the change"
                 )
 
@@ -323,7 +331,9 @@ class Recorder(TorchDispatchMode):
         self.region.stale |= region.stale
 
     def close(self, region: Region, results: Sequence[torch.Tensor], operands: Sequence[torch.Tensor]) -> Block:
-        """The finished block of a region: its entering values, then `operands` in order, whether it reads them or not."""
+        """The finished block of a region: its entering values, then `operands` in order, whether it reads them or
+        not.
+        """
         with self.inside(region):
             nodes = [self.node(each) for each in results]
         graph = fx.Graph()

@@ -73,7 +73,8 @@ def _definition(function: FunctionType) -> tuple[str, ast.FunctionDef | ast.Asyn
         lines, first = inspect.getsourcelines(function)
     except (OSError, TypeError) as error:
         raise SourceError(
-            f"{filename}:{function.__code__.co_firstlineno}: the source of {function.__qualname__} cannot be read ({error}); "
+            f"{filename}:{function.__code__.co_firstlineno}: the source of "
+            f"{function.__qualname__} cannot be read ({error}); "
             "define it in a file"
         ) from error
     # Dedented source parses alone; its lines then get the numbers that they have in the file.

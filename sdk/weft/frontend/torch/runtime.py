@@ -62,8 +62,8 @@ class Runtime:
         single: bool,
         after: After | None = None,
     ) -> Any:
-        """A for statement. Where one path of the body at most goes on to the next item (`single`), that path holds the rest of
-        an unrolled loop, and no decision is taken twice.
+        """A for statement. Where one path of the body at most goes on to the next item (`single`), that path holds
+        the rest of an unrolled loop, and no decision is taken twice.
         """
         if isinstance(items, torch.Tensor):
             items = items.unbind(0)
@@ -107,7 +107,8 @@ class Runtime:
         held = test()
         if is_data(held):
             raise refuse(
-                "an assertion depends on data; a compiled program cannot check it, so take it out or check the inputs before"
+                "an assertion depends on data; a compiled program cannot check "
+                "it, so take it out or check the inputs before"
             )
         assert held, message()
 
@@ -126,7 +127,9 @@ class Runtime:
         return numbers.negated(value) if is_data(value) else not value
 
     def and_(self, left: Any, right: Callable[[], Any], cheap: bool, exact: bool) -> Any:
-        """`left and right()`. Where `cheap`, both are computed; where `exact`, the value counts, not its truth alone."""
+        """`left and right()`. Where `cheap`, both are computed; where `exact`, the value counts, not its truth
+        alone.
+        """
         if not is_data(left):
             return right() if left else left
         return numbers.both(self.recorder, left, right, cheap=cheap, exact=exact)

@@ -83,7 +83,8 @@ class Scalar:
 
     def _read(self) -> Exception:
         return refuse(
-            "Python needs the value of a number that depends on data here, which would fix one path or shape for all inputs"
+            "Python needs the value of a number that depends on data here, "
+            "which would fix one path or shape for all inputs"
         )
 
     def __add__(self, other: Any) -> Any:

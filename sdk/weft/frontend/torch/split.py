@@ -35,8 +35,8 @@ def split(
 ) -> Translation:
     """The model's nodes by section, under the names of the sections' values.
 
-    Pieces have no input in common, so a node that leads to two pieces' outputs computes on constants only; each piece gets a
-    copy of it.
+    Pieces have no input in common, so a node that leads to two pieces' outputs computes on constants only; each
+    piece gets a copy of it.
     """
     graph = model.graph
     translation = Translation(opset_imports=list(model.opset_import), functions=list(model.functions))

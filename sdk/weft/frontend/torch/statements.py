@@ -1,8 +1,8 @@
 """Rewrites statements: if, while and for become calls of the runtime with functions for their bodies.
 
 A body without jumps takes the names that it assigns and gives their new values. Where a body holds a return, break or
-continue, what follows the statement moves into the branches, so that every path ends in a return: of the function's value,
-or within a loop's body of how the iteration ended, the value of a return, and the state.
+continue, what follows the statement moves into the branches, so that every path ends in a return: of the function's
+value, or within a loop's body of how the iteration ended, the value of a return, and the state.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ CONTINUE, BREAK, RETURN = 0, 1, 2
 MAX_STATEMENTS = 20_000
 REFUSED = {
     ast.Try: "try", ast.TryStar: "try", ast.AsyncFor: "async for", ast.AsyncWith: "async with", ast.Global: "global",
-    ast.Nonlocal: "nonlocal", ast.Match: "match", ast.AsyncFunctionDef: "async def", ast.ClassDef: "a class inside a function",
+    ast.Nonlocal: "nonlocal", ast.Match: "match", ast.AsyncFunctionDef: "async def",
+    ast.ClassDef: "a class inside a function",
 }  # fmt: skip
 
 
 @dataclass
 class Target:
-    """Where jumps lead: out of a function, or within a loop's body to the function `leave`, with the names in `loop`."""
+    """Where jumps lead: out of a function, or within a loop's body to the function `leave`; `loop` holds its names."""
 
     loop: tuple[str, ...] | None = None
     leave_name: str = ""
@@ -238,10 +239,10 @@ class Statements:
         paths = [ast.Name(name, ast.Load()) for name in names]
         return self._expressions.runtime("branch", [test, *paths, _tuple(state, ast.Load()), subjects], at)
 
-    def _loop_with_ends(
-        self, statement: ast.While | ast.For, names: Sequence[str]
-    ) -> list[ast.stmt]:
-        """What follows a loop that may return or has an else, still to be rewritten; `names` are its status and value."""
+    def _loop_with_ends(self, statement: ast.While | ast.For, names: Sequence[str]) -> list[ast.stmt]:
+        """What follows a loop that may return or has an else, still to be rewritten; `names` are its status and
+        value.
+        """
         after: list[ast.stmt] = []
         if jumps(statement.body, loops_too=True):
             returned = ast.Return(ast.Name(names[1], ast.Load()))
@@ -322,10 +323,10 @@ class Statements:
             shared = sorted(free_reads(nested) & names)
             if not shared:
                 continue
-            known = isinstance(nested, ast.FunctionDef)
-            if id(nested) in inside and (known or id(nested) in self._assigned_lambdas):
+            name = nested.name if isinstance(nested, ast.FunctionDef) else None
+            if id(nested) in inside and (name is not None or id(nested) in self._assigned_lambdas):
                 outcome = "which the branch or loop around it assigns"
-            elif id(nested) not in inside and (not known or nested.name in mentioned):
+            elif id(nested) not in inside and (name is None or name in mentioned):
                 outcome = "which a branch or loop that may call it assigns"
             else:
                 continue

@@ -45,9 +45,9 @@ class Joined:
 def translate(sections: Sequence[Section], needed: Mapping[str, Sequence[Value]]) -> Translation:
     """ONNX nodes for the straight-line nodes of `sections`; `needed` says which values leave each piece.
 
-    PyTorch's exporter sees one graph of disjoint pieces, so its start-up cost (a second) is paid once and a weight that several
-    pieces use is one initializer. Its nodes are then told apart by which piece's outputs they lead to. Raises SourceError
-    where the exporter has no translation.
+    PyTorch's exporter sees one graph of disjoint pieces, so its start-up cost (a second) is paid once and a weight
+    that several pieces use is one initializer. Its nodes are then told apart by which piece's outputs they lead to.
+    Raises SourceError where the exporter has no translation.
     """
     joined = Joined()
     results: list[fx.Node] = []
