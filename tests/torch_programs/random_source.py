@@ -50,7 +50,8 @@ class Writer:
     def _tensor(self, indent: int, depth: int, in_loop: bool) -> None:
         one, other = self._random.choices(TENSORS, k=2)
         value = self._random.choice([
-            f"torch.tanh({one} + {other} * 0.5)", f"{one} - 0.3", f"{one} * {self._number_of()}.0 * 0.1", f"self.linear({one})",
+            f"torch.tanh({one} + {other} * 0.5)", f"{one} - 0.3", f"{one} * {self._number_of()}.0 * 0.1",
+            f"self.linear({one})",
             f"torch.minimum({one}, {other})", f"{other} if {self._test()} else {one}", f"{one} + {self._number_of()}",
         ])  # fmt: skip
         self._line(indent, f"{self._random.choice(TENSORS)} = {value}")
@@ -61,7 +62,8 @@ class Writer:
     def _number(self, indent: int, depth: int, in_loop: bool) -> None:
         target, source = self._random.choices(NUMBERS, k=2)
         value = self._random.choice([
-            f"{source} + {self._number_of()}", f"{source} * 2 - {target}", f"{source} % 3", f"max({source}, {target}, 2)",
+            f"{source} + {self._number_of()}", f"{source} * 2 - {target}", f"{source} % 3",
+            f"max({source}, {target}, 2)",
             f"1 if {self._test()} else {source}", f"int({self._random.choice(TENSORS)}.sum())",
         ])  # fmt: skip
         self._line(indent, f"{target} = {value}")
@@ -69,7 +71,8 @@ class Writer:
     def _inplace(self, indent: int, depth: int, in_loop: bool) -> None:
         target = self._random.choice(TENSORS)
         self._line(indent, f"{target} = {target}.clone()")
-        self._line(indent, self._random.choice([f"{target}[0, 1] += 0.5", f"{target} *= 0.7", f"{target}.clamp_(min=-1.0)"]))
+        changes = [f"{target}[0, 1] += 0.5", f"{target} *= 0.7", f"{target}.clamp_(min=-1.0)"]
+        self._line(indent, self._random.choice(changes))
 
     def _test(self) -> str:
         tensor, number = self._random.choice(TENSORS), self._random.choice(NUMBERS)

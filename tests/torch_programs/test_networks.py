@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch (weft[torch]) is absent")
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples/dynamic/torch"))
-
-import networks  # noqa: E402
+import torch_networks  # noqa: E402
 from comparison import compare, draw  # noqa: E402
 
 import weft  # noqa: E402
@@ -19,7 +14,7 @@ import weft  # noqa: E402
 SHAPE = (1, 1, 8, 8)
 
 
-@pytest.mark.parametrize("network", networks.NETWORKS, ids=lambda network: network.__name__)
+@pytest.mark.parametrize("network", torch_networks.NETWORKS, ids=lambda network: network.__name__)
 def test_network(network: type) -> None:
     torch.manual_seed(2)
     module = network().eval()

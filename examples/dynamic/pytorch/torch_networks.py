@@ -1,7 +1,7 @@
 """Dynamic networks as plain PyTorch source: nothing here knows of Weft.
 
     import weft
-    model = weft.from_torch(networks.EarlyExitVGG().eval(), (torch.zeros(1, 1, 8, 8),))
+    model = weft.from_torch(torch_networks.EarlyExitVGG().eval(), (torch.zeros(1, 1, 8, 8),))
 
 Each returns, besides its answer, which path it took. The images are 8×8, as scikit-learn's digits are.
 """
