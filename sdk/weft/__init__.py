@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from weft.api import verify
 from weft.api.tuning import TuneOptions, tune
-from weft.frontend import Model, load
+from weft.frontend import Model, from_torch, load
 from weft.on_demand import DynamicProgram
 from weft.program import Program, compile
 from weft.quantize import NodeOptions, QuantizeOptions, quantize
@@ -31,6 +31,7 @@ __all__ = [
     "TuneOptions",
     "__version__",
     "compile",
+    "from_torch",
     "load",
     "machine",
     "quantize",

@@ -36,6 +36,7 @@ __all__ = [
     "QuantizationError",
     "RtlError",
     "SessionError",
+    "SourceError",
     "WeftError",
 ]
 
@@ -62,3 +63,7 @@ class QuantizationError(_OneLineError):
 
 class CompileError(_OneLineError):
     """A model that is valid but cannot be compiled with the given target and options."""
+
+
+class SourceError(_OneLineError):
+    """A PyTorch program that has no ONNX form, with the file and line of what cannot be taken where it has one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.frontend.from_torch import from_torch
 from weft.frontend.integerize import integerize
 from weft.frontend.load import load
 from weft.frontend.model import Model
@@ -9,4 +10,4 @@ from weft.frontend.normalize import normalize
 from weft.frontend.rebind import rebind
 from weft.frontend.session import default_session, reference_session
 
-__all__ = ["Model", "default_session", "integerize", "load", "normalize", "rebind", "reference_session"]
+__all__ = ["Model", "default_session", "from_torch", "integerize", "load", "normalize", "rebind", "reference_session"]
