@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionRequest
-from weft.codegen.chain.choose import ChainCosts
 from weft.codegen.device_program import join_regions
 from weft.codegen.estimate import RegionEstimate
 from weft.codegen.measured import lower_measured
@@ -90,7 +89,7 @@ class NpuAccelerator(Accelerator):
         return plain if better is None else min(plain, self._lowered(request, better), key=lambda each: each[1].cycles)
 
     def _lowered(self, request: RegionRequest, tiles: TileChoices) -> tuple[LoweredRegion, RegionEstimate]:
-        schedule = Schedule(self.options, tiles, ChainCosts(self._cycles.cycles))
+        schedule = Schedule(self.options, tiles)
         return lower_measured(request.name, request.operators, set(request.outputs), self.machine, schedule)
 
     def resident(self, region: Region) -> Region:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.ir import Operator
-from weft.partition.costs import OperatorCycles
 from weft.schedule.choice import ChosenTiles, Tile
 from weft.schedule.search import Problem
 from weft.tuning.search import Budget
@@ -61,12 +60,11 @@ def region_cycles(
     regions: Sequence[RegionOperators], machine: MachineConfig, chosen: Sequence[tuple[Problem, Tile]]
 ) -> int:
     """Cycles of all regions together with these tiles, and default ones for other shapes."""
-    from weft.codegen.chain.choose import ChainCosts  # a worker process imports the compiler when it is first used
-    from weft.codegen.measured import lower_measured
+    from weft.codegen.measured import lower_measured  # a worker process imports the compiler when it is first used
     from weft.codegen.region import Schedule
 
     tiles = ChosenTiles({(problem.shape, problem.machine): tile for problem, tile in chosen})
-    schedule = Schedule(tiles=tiles, costs=ChainCosts(OperatorCycles(machine).cycles))
+    schedule = Schedule(tiles=tiles)
     total = 0
     for region in regions:
         operators = [restore(operator) for operator in region.operators]
