@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import model, normal, samples
+from float_networks import model, normal, samples
 from onnx import helper, numpy_helper
 
 from weft.frontend import integerize, load, normalize, reference_session

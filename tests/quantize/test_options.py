@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from networks import classifier, samples
+from float_networks import classifier, samples
 from onnx import numpy_helper
 
 from weft.errors import QuantizationError

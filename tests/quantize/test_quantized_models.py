@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from float_networks import by_onnx_runtime, classifier, samples
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import by_onnx_runtime, classifier, samples
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
