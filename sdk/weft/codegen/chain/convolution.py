@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from weft.codegen.chain.layout import Resident
 from weft.codegen.chain.pieces import Piece
+from weft.codegen.depthwise import operand_fields
 from weft.codegen.epilogue import output_clamp
 from weft.codegen.window import InputStrides
 from weft.ir.operators import Convolution
-from weft.schedule.convolution import input_extent
-from weft_sim.isa import DEPTHWISE_ROWS, PARAMETER_VECTORS, Instruction, Matmul, MatmulMode, Source, Vector
+from weft_sim.isa import PARAMETER_VECTORS, Instruction, Matmul, Source, Vector
 
-__all__ = ["dense_product", "depthwise_products", "requantize"]
-
-
-def _operands(operator: Convolution) -> dict[str, int]:
-    return {
-        "input_signed": int(operator.inputs[0].dtype == "int8"),
-        "weight_signed": int(operator.weights.dtype.kind == "i"),
-        "input_zero": operator.inputs[0].zero_point,
-        "weight_zero": operator.weight_zero_point,
-    }
+__all__ = ["dense_product", "requantize"]
 
 
 def dense_product(
@@ -32,7 +23,7 @@ def dense_product(
     dilation_y, dilation_x = operator.dilations
     block = reduces * taps[0] * taps[1] * lanes
     return Matmul(
-        **_operands(operator), input=x, weight=weights, accumulator=accumulator,
+        **operand_fields(operator), input=x, weight=weights, accumulator=accumulator,
         input_lanes=lanes, weight_rows=lanes, reduce_mask=0b1110,
         outer_count_0=piece.blocks, outer_weight_stride_0=block,
         outer_accumulator_stride_0=piece.rows * piece.columns,
@@ -43,35 +34,6 @@ def dense_product(
         inner_count_1=piece.rows, inner_input_stride_1=stride_y * strides.row, inner_accumulator_stride_1=piece.columns,
         inner_count_2=piece.columns, inner_input_stride_2=stride_x * strides.column, inner_accumulator_stride_2=1,
     )  # fmt: skip
-
-
-def depthwise_products(
-    operator: Convolution, piece: Piece, x: int, strides: InputStrides, weights: int, accumulator: int, lanes: int
-) -> list[Instruction]:
-    """One instruction per group of kernel rows that the window holds."""
-    kernel_rows, kernel_columns = (int(extent) for extent in operator.weights.shape[2:])
-    stride_y, stride_x = operator.strides
-    at_once = min(kernel_rows, DEPTHWISE_ROWS, lanes // kernel_columns)
-    result: list[Instruction] = []
-    for row in range(0, kernel_rows, at_once):
-        rows = min(at_once, kernel_rows - row)
-        result.append(
-            Matmul(
-                **_operands(operator), mode=MatmulMode.DEPTHWISE, input=x + row * strides.row,
-                weight=weights + row * kernel_columns, accumulator=accumulator,
-                input_lanes=lanes, weight_rows=rows * kernel_columns, accumulate=int(row > 0),
-                window_rows=rows, window_columns=kernel_columns,
-                row_shift=stride_y.bit_length() - 1, column_shift=stride_x.bit_length() - 1,
-                outer_count_0=piece.blocks, outer_input_stride_0=strides.block,
-                outer_weight_stride_0=kernel_rows * kernel_columns,
-                outer_accumulator_stride_0=piece.rows * piece.columns,
-                inner_count_1=input_extent(piece.rows, rows, stride_y, 1), inner_input_stride_1=strides.row,
-                inner_accumulator_stride_1=piece.columns,
-                inner_count_2=input_extent(piece.columns, kernel_columns, stride_x, 1),
-                inner_input_stride_2=strides.column, inner_accumulator_stride_2=1,
-            )
-        )  # fmt: skip
-    return result
 
 
 def requantize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.codegen.chain.convolution import dense_product, depthwise_products, requantize
+from weft.codegen.chain.convolution import dense_product, requantize
 from weft.codegen.chain.layout import ChainPlan, Resident
 from weft.codegen.chain.members import Member
 from weft.codegen.chain.pieces import Cut, Piece, pieces
 from weft.codegen.chain.transfers import border, gather, input_iterations, store_piece
 from weft.codegen.chain.vectors import average, joined, largest
 from weft.codegen.context import Context
+from weft.codegen.depthwise import depthwise_products
 from weft.codegen.iteration import Iteration
 from weft.codegen.packing import dense_weights, depthwise_weights, im2col_weights, parameter_records
 from weft.codegen.storage import Storage
@@ -165,7 +166,8 @@ class _Emitter:
         column = piece.column * operator.strides[1] - operator.pads[1]
         start = x.vector(lanes, piece.block if depthwise else 0, row, column)
         if depthwise:
-            return depthwise_products(operator, piece, start, x.strides, weights // lanes, accumulator, lanes)
+            steps = operator.strides
+            return depthwise_products(operator, piece, steps, start, x.strides, weights // lanes, accumulator, lanes)
         taps = (int(operator.weights.shape[2]), int(operator.weights.shape[3]))
         return [
             dense_product(operator, piece, start, x.strides, member.reduces, taps, weights // lanes, accumulator, lanes)
