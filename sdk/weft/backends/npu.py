@@ -10,7 +10,8 @@ from weft.backends.interface import Accelerator, Backend, EmittedRegion, RegionR
 from weft.codegen.device_program import join_regions
 from weft.codegen.estimate import RegionEstimate
 from weft.codegen.measured import lower_measured
-from weft.codegen.region import LoweredRegion, Schedule, input_layouts
+from weft.codegen.region import LoweredRegion, Schedule
+from weft.codegen.region_storage import input_layouts
 from weft.codegen.resident import with_own_registers
 from weft.ir import Graph, Operator, Tensor
 from weft.ir.device_control import JoinRequest

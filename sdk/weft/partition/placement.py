@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from weft.codegen.affine import affine_tile
-from weft.codegen.convolution_plan import choose_tile, gathers_windows
-from weft.codegen.instance_norm import instance_norm_blocks
-from weft.codegen.interpolation import interpolation_tile
-from weft.codegen.layer_norm import layer_norm_rows
-from weft.codegen.matrix_product import product_tile
-from weft.codegen.pooling import pool_tile
-from weft.codegen.softmax import softmax_tile
-from weft.codegen.transposed import transposed_fits
+from weft.codegen.convolution_plan import choose_tile
+from weft.codegen.kinds import kind_of
 from weft.ir import Graph, Operator, View
-from weft.ir.affine import ChannelAffine, ChannelSlopes
-from weft.ir.instance_norm import InstanceNorm
-from weft.ir.interpolation import Interpolation
-from weft.ir.operators import AveragePool, Convolution, Elementwise, MaxPool, Movement, TableLookup, same_bytes
-from weft.ir.products import MatrixProduct
-from weft.ir.rows import LayerNorm, Softmax
-from weft.ir.transposed import TransposedConvolution
+from weft.ir.operators import Convolution, Movement, same_bytes
 from weft.partition.forms import assign_forms
 from weft.partition.movements import copied_view, copied_views, lonely_movement, refused_movement
-from weft.schedule.areas import Areas
-from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.machine import MachineConfig
 
 __all__ = ["Placement", "capacity", "place"]
@@ -95,36 +80,12 @@ def _needlessly_inexact(operators: Sequence[Operator], insisted: frozenset[str])
 
 def capacity(operator: Operator, config: MachineConfig) -> str | None:
     """Why the machine cannot compute the operator at all; None if it can."""
-    fits = True
-    match operator:
-        case Convolution():
-            view = operator.inputs[0].view
-            fits = choose_tile(operator, view, config, gather=False) is not None or gathers_windows(operator, config)
-        case MaxPool() | AveragePool():
-            fits = pool_tile(operator, config) is not None
-        case ChannelAffine() | ChannelSlopes():
-            fits = affine_tile(operator, config) is not None
-        case Movement():
-            return refused_movement(operator, config)
-        case Softmax():
-            fits = softmax_tile(operator, config) is not None
-        case TransposedConvolution():
-            fits = transposed_fits(operator, config)
-        case LayerNorm():
-            fits = layer_norm_rows(operator, config) is not None
-        case MatrixProduct():
-            fits = product_tile(operator, config) is not None
-        case Interpolation():
-            fits = interpolation_tile(operator, config) is not None
-        case InstanceNorm():
-            fits = instance_norm_blocks(operator, config) is not None
-        case TableLookup():
-            fits = Areas.of(config).parameter_bytes >= 4 * TABLE_ENTRIES
-        case Elementwise() | View():
-            pass
-        case _:
-            return f"{config.name} does not know {type(operator).__name__}"
-    return None if fits else f"no tile of it fits {config.name}'s memories"
+    if isinstance(operator, Movement):
+        return refused_movement(operator, config)
+    kind = kind_of(operator)
+    if kind is None:
+        return f"{config.name} does not know {type(operator).__name__}"
+    return None if kind.fits(operator, config) else f"no tile of it fits {config.name}'s memories"
 
 
 def _refused_view(graph: Graph, operators: Sequence[Operator], config: MachineConfig) -> tuple[Operator, str] | None:
