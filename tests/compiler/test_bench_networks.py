@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx
 import pytest
 
+from weft.bench.ablation import ABLATIONS, ablation_rows
 from weft.bench.builder import QdqBuilder
 from weft.bench.mobile_networks import mobilenet_v1, mobilenet_v2, squeezenet
 from weft.bench.networks import resnet50
@@ -51,3 +52,21 @@ def test_missing_models_are_listed_and_unknown_ones_refused() -> None:
     }  # fmt: skip
     with pytest.raises(ValueError, match="unknown network 'lenet'; known: resnet18"):
         run(networks="lenet")
+
+
+def test_ablation_compares_with_the_full_compiler() -> None:
+    """Two convolutions, their sum and two products that read it: more cycles without hiding, most without all
+    mechanisms; nothing here runs beside products."""
+    build = QdqBuilder("small", 3)
+    x = build.convolution(build.input((1, 32, 14, 14)), 32, 3)
+    joined = build.add(build.convolution(x, 32, 3), x)
+    model = Model(build.build(build.convolution(build.convolution(joined, 64, 1), 32, 3)), name="small")
+    full = sum(region.estimated_cycles for region in compile_model(model, "weft-16").regions)
+    rows = ablation_rows("small", model, "weft-16", full)
+    cycles = {row["without"]: row["cycles"] for row in rows}
+    assert list(cycles) == ["nothing", *ABLATIONS]
+    assert rows[0] == {"network": "small", "without": "nothing", "cycles": full, "percent_of_full": 100.0}
+    assert cycles["latency hiding"] > full <= cycles["residency (chains)"]
+    assert cycles["rows beside products"] == full <= cycles["fusion"]
+    assert cycles["all of these"] == max(cycles.values()) > cycles["fusion"]
+    assert rows[-1]["percent_of_full"] == pytest.approx(100 * cycles["all of these"] / full, abs=0.05)

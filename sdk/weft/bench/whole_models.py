@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from weft.backends import resolve_target
-from weft.backends.npu import NpuAccelerator
+from weft.bench.ablation import ablation_rows
 from weft.bench.launch import place_only_region
 from weft.bench.mobile_networks import mobilenet_v1, mobilenet_v2, squeezenet
 from weft.bench.networks import resnet18, resnet50
@@ -21,7 +21,6 @@ from weft.compiler import compile as compile_model
 from weft.errors import WeftError
 from weft.frontend import Model, load
 from weft.quantize import quantize
-from weft.schedule.options import ScheduleOptions
 from weft_runtime.npu import machine_of
 from weft_sim import simulator
 from weft_sim.result import RunOptions
@@ -63,45 +62,29 @@ NETWORKS: dict[str, Network] = {
 }
 
 
-ABLATIONS: dict[str, ScheduleOptions] = {
-    "without_chains": ScheduleOptions(chains=False),
-    "without_fusion": ScheduleOptions(fusion=False),
-    "without_side_by_side": ScheduleOptions(side_by_side=False),
-    "without_hiding": ScheduleOptions(hiding=False, chains=False),
-}
-"""Mechanisms switched off one at a time: the key of the cycles that a network then takes."""
-
-
 def run(
     target: str = "weft-16", networks: str = "", models: str = "../shared/models", ablation: str = "no"
 ) -> dict[str, Any]:
     """One row for each of `networks` (comma-separated; all of them where it is empty), and those `absent`, whose file
-    is not in the folder `models`; with `ablation` "yes" also the cycles without each mechanism. Raises ValueError for
-    an unknown network or another answer."""
+    is not in the folder `models`; with `ablation` "yes" also a table of cycles without each mechanism. Raises
+    ValueError for an unknown network or another answer."""
     if ablation not in ("yes", "no"):
         raise ValueError(f"ablation is yes or no, not {ablation!r}")
     names = [name for name in networks.split(",") if name] or list(NETWORKS)
     for name in names:
         if name not in NETWORKS:
             raise ValueError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}")
-    rows, absent = [], []
+    rows, absent, ablations = [], [], []
     for name in names:
         if name == "ultraface" and not (Path(models) / "ultraface").is_dir():
             absent.append(name)
             continue
         model = NETWORKS[name].model(Path(models))
-        row = _measure(name, NETWORKS[name], model, target)
-        rows.append(row | _ablations(model, target) if ablation == "yes" else row)
-    return {"target": target, "absent": absent, "networks": rows}
-
-
-def _ablations(model: Model, target: str) -> dict[str, Any]:
-    config = machine_of(resolve_target(target)[0].processor)
-    found = {}
-    for key, options in ABLATIONS.items():
-        executable = compile_model(model, NpuAccelerator(config, options=options))
-        found[key] = sum(region.estimated_cycles for region in executable.regions)
-    return found
+        rows.append(_measure(name, NETWORKS[name], model, target))
+        if ablation == "yes":
+            ablations += ablation_rows(name, model, target, rows[-1]["cycles"])
+    figures = {"target": target, "absent": absent, "networks": rows}
+    return figures | {"ablation": ablations} if ablation == "yes" else figures
 
 
 def _measure(name: str, network: Network, model: Model, target: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from weft_sim.isa import TIMING
 
 __all__ = ["Work", "alone", "chained", "work"]
 
-ALONE_CYCLES = 3000
-"""What an operator by itself loses at its beginning and end."""
+MOST_LOST = 3000
+"""What an operator by itself loses at most at its beginning and end: large tensors arrive and leave tile by tile."""
 BUBBLE_CYCLES = 100
 """Latencies between the last result of a member and the first product of the next."""
 
@@ -80,6 +80,15 @@ def _gather_cycles(member: Member, rows: int, context: Context) -> float:
     return rows * operator.output.view[3] * int(operator.weights.shape[2]) * per_run
 
 
+def _lost(first: Member, last: Member, context: Context) -> float:
+    """Cycles at the beginning and end that nothing else hides: until what the first member reads has arrived, and until
+    what the last one makes has been stored."""
+    lanes, config = context.lanes, context.config
+    moved = sum(_bytes(tensor, lanes) for tensor in (*first.operator.inputs, last.output))
+    moved += weight_bytes(first, lanes) if first.mode is not None else 0
+    return min(MOST_LOST, 2 * config.dram_latency + moved / config.dram_bytes_per_cycle)
+
+
 def alone(member: Member, context: Context) -> float:
     """Cycles of the operator from DRAM to DRAM."""
     lanes, rate = context.lanes, context.config.dram_bytes_per_cycle
@@ -90,7 +99,7 @@ def alone(member: Member, context: Context) -> float:
         gathering = _gather_cycles(member, member.output.view[2], context)
     else:
         moved += weight_bytes(member, lanes) + sum(_bytes(tensor, lanes) for tensor in member.operator.inputs)
-    return max(done.mxu, done.vpu, moved / rate + gathering) + ALONE_CYCLES
+    return max(done.mxu, done.vpu, moved / rate + gathering) + _lost(member, member, context)
 
 
 def chained(plan: ChainPlan, context: Context) -> float:
@@ -121,4 +130,4 @@ def chained(plan: ChainPlan, context: Context) -> float:
     for member in plan.members:
         bus += weight_bytes(member, lanes) / rate if member.mode is not None else 0
         bus += _bytes(member.output, lanes) / rate if member.output.name in plan.stored else 0
-    return max(sequence, bus) + ALONE_CYCLES
+    return max(sequence, bus) + _lost(plan.members[0], plan.members[-1], context)
