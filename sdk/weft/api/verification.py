@@ -4,6 +4,7 @@ element."""
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -170,7 +171,7 @@ def verify(
 
 def _decisions(source: Source, prepared: Prepared) -> DecisionTally | None:
     """Of the float model, where that is what was given."""
-    model = source if isinstance(source, Model) else load(source)
+    model = source if isinstance(source, Model) else load(os.fspath(source))
     if model.is_quantized:
         return None
     form = split(normalize(model, prepared.options.extents(model))).form
