@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ class PlacedControl(OpenedDevices):
         self._interpreter: Interpreter[Value] = Interpreter(self._control.body, self)
         self._costs = Costs()
         self._seconds: dict[str, float] = {}
+        self._runs: Counter[str] = Counter()
         self._launched: list[tuple[Region, RunResult]] = []
         self._macs = 0
         self._local: dict[str, Value] = {}
@@ -62,7 +64,7 @@ class PlacedControl(OpenedDevices):
         start = time.perf_counter()
         executable = self.executable
         samples = samples_of(arrays, executable.bound_inputs, executable.batch)
-        self._costs, self._seconds, self._macs = Costs(), {}, 0
+        self._costs, self._seconds, self._runs, self._macs = Costs(), {}, Counter(), 0
         results, paths = [], []
         for part in split_samples(arrays, executable.bound_inputs, executable.batch):
             self._launched = []
@@ -124,6 +126,7 @@ class PlacedControl(OpenedDevices):
         results = program.run(feeds)
         name = program.graph.name
         self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+        self._runs[name] += 1
         self._local.update({name: Value(array, True) for name, array in results.items()})
 
     def _run_region(self, index: int) -> None:
@@ -248,7 +251,9 @@ class PlacedControl(OpenedDevices):
             regions=tuple(
                 RegionProfile(region, processors[region.processor], result) for region, result in self._launched
             ),
-            host=tuple(HostProfile(name, spent / samples) for name, spent in self._seconds.items()),
+            host=tuple(
+                HostProfile(name, spent / samples, self._runs[name] / samples) for name, spent in self._seconds.items()
+            ),
             paths=paths,
         )
 

@@ -90,10 +90,11 @@ class RegionProfile:
 
 @dataclass(frozen=True)
 class HostProfile:
-    """One host graph: seconds of CPU wall time per sample."""
+    """One host graph: seconds of CPU wall time per sample, and how often it ran per sample."""
 
     name: str
     seconds: float
+    runs: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from weft_runtime.profile import Profile
 from weft_runtime.session import Session
 from weft_runtime.variants import Variants
 
-__all__ = ["DeploymentOptions", "DeploymentReport", "deploy", "task_nanoseconds"]
+__all__ = ["DeploymentOptions", "DeploymentReport", "deploy", "graph_nanoseconds", "task_nanoseconds"]
 
 COMPUTED = 4
 """Requests whose answers are computed, one after the other and overlapped; others repeat their times."""
@@ -185,7 +185,7 @@ def task_nanoseconds(executable: Executable, profile: HostProfile, cycles: Seque
     """
     steps = [step.index for step in executable.steps if step.kind == "device"]
     by_region = dict(zip(steps, cycles, strict=True))
-    hosts = [_graph_nanoseconds(graph, profile) for graph in executable.host_graphs]
+    hosts = [graph_nanoseconds(graph, profile) for graph in executable.host_graphs]
 
     def duration(task: Task) -> int:
         if task.phase is Phase.HOST:
@@ -208,7 +208,8 @@ def _tensors(bindings: Sequence[TensorBinding]) -> int:
     return len({each.name for each in bindings})
 
 
-def _graph_nanoseconds(host: HostGraph, profile: HostProfile) -> int:
+def graph_nanoseconds(host: HostGraph, profile: HostProfile) -> int:
+    """What a host graph takes on a host. Raises ModelError where it cannot be read."""
     try:
         proto = onnx.load_model_from_string(host.model)
     except DecodeError as error:

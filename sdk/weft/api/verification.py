@@ -4,6 +4,7 @@ element."""
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,13 +16,14 @@ import onnxruntime
 from weft.api.arrays import Arrays, first_samples, random_arrays
 from weft.api.attribution import Attribution, InexactReport, attribute
 from weft.api.compare import compare, output_scale
+from weft.api.decisions import DecisionReport, DecisionTally
 from weft.api.fused import run_fused
-from weft.api.preparation import PrepareOptions, Source, build, prepare
+from weft.api.preparation import Prepared, PrepareOptions, Source, build, prepare
 from weft.api.progress import Progress, quiet
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
-from weft.dynamic import integer_graph
+from weft.dynamic import integer_graph, split
 from weft.errors import CompileError
-from weft.frontend import Model, normalize, reference_session
+from weft.frontend import Model, load, normalize, reference_session
 from weft_runtime.errors import HostError
 from weft_runtime.inputs import split_samples
 from weft_runtime.session import Session
@@ -52,7 +54,8 @@ class VerifyReport:
     finite. `ort_default_mismatches` is how many elements ONNX Runtime's default, fused session differs in
     from the reference; None if that session fails, for the reason in `ort_default_failure`. Where the program has
     operators with a bound instead of a proof, `inexact` says what they did, and `unexplained` counts what they do not
-    explain (see `attribution.py`); else it is `mismatches`.
+    explain (see `attribution.py`); else it is `mismatches`. `decisions` compares the paths with the float model's,
+    where a float model with control flow was given.
     """
 
     device: str
@@ -70,6 +73,7 @@ class VerifyReport:
     outputs: tuple[OutputReport, ...]
     unexplained: int
     inexact: tuple[InexactReport, ...]
+    decisions: tuple[DecisionReport, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -87,6 +91,7 @@ class VerifyReport:
             **asdict(self),
             "outputs": [asdict(each) for each in self.outputs],
             "inexact": [asdict(each) for each in self.inexact],
+            "decisions": [asdict(each) for each in self.decisions],
         }
 
 
@@ -126,6 +131,7 @@ def verify(
     progress("ONNX Runtime", 0, 0)
     fused = run_fused(prepared.model, parts)
     tally = _Tally(prepared.model)
+    decisions = _decisions(source, prepared) if program.control is not None else None
     cycles = 0
     with Session(program, device) as session:
         for done, part in enumerate(parts):
@@ -135,6 +141,8 @@ def verify(
             if fused.samples is not None:
                 tally.compare_fused(expected, fused.samples[done])
             cycles += session.profile.cycles
+            if decisions is not None:
+                decisions.compare(part, session.profile.paths[0])
     outputs = tally.reports(fused.samples is not None)
     mismatches = sum(each.mismatches for each in outputs)
     causes = Attribution((), mismatches)
@@ -157,7 +165,17 @@ def verify(
         outputs=outputs,
         unexplained=causes.unexplained,
         inexact=causes.operators,
+        decisions=() if decisions is None else decisions.reports(),
     )
+
+
+def _decisions(source: Source, prepared: Prepared) -> DecisionTally | None:
+    """Of the float model, where that is what was given."""
+    model = source if isinstance(source, Model) else load(os.fspath(source))
+    if model.is_quantized:
+        return None
+    form = split(normalize(model, prepared.options.extents(model))).form
+    return None if form is None else DecisionTally(form)
 
 
 class _Tally:

@@ -91,6 +91,20 @@ def _networks(
     return run(target, networks, models, ablation)
 
 
+def _dynamic(
+    examples: str = "examples",
+    networks: str = "",
+    inputs: str = "60",
+    target: str = "weft-16",
+    host: str = "cortex-a53",
+    offload: str = "all",
+    seed: str = "0",
+) -> dict[str, Any]:
+    from weft.bench.dynamic import run
+
+    return run(examples, networks, inputs, target, host, offload, seed)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     each.name: each
     for each in (
@@ -102,6 +116,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("vta", "the convolutions of VTA's published log, each alone: cycles, use of peak, bytes", _vta),
         Benchmark("tune", "all of ResNet-18 tuned, against exhaustive search; rankers compared", _tune),
         Benchmark("networks", "whole models: cycles, utilization, rooflines, figures of record", _networks),
+        Benchmark("dynamic", "decided by device or host, both branches and a select, the static network", _dynamic),
         Benchmark("partition", "exact assignment of large random graphs to processors: seconds", _partition),
     )
 }

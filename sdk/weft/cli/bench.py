@@ -96,4 +96,6 @@ def _render_rows(console: Console, rows: list[dict[str, Any]]) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    if value is None:
+        return "n/a"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)

@@ -26,6 +26,7 @@ from weft.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from weft.api.decisions import DecisionReport
     from weft.api.verification import VerifyReport
 
 __all__ = ["verify_command"]
@@ -106,6 +107,8 @@ def _render(console: Console, report: VerifyReport) -> None:
             f"{operator.max_abs_diff_lsb} step on the same inputs",
             markup=False,
         )
+    for decision in report.decisions:
+        console.print(_decision(decision), markup=False)
     verdict = f"{report.unexplained:,} UNEXPLAINED MISMATCHES"
     if report.verified:
         explained = f"{report.mismatches:,} elements differ, all explained by the inexact operators"
@@ -115,3 +118,10 @@ def _render(console: Console, report: VerifyReport) -> None:
         f"{report.calibration} · {report.seconds:.1f} s: {verdict}",
         markup=False,
     )
+
+
+def _decision(report: DecisionReport) -> str:
+    text = f"decision {report.name}: {report.taken:,} in float, {report.flips:,} of the samples part there"
+    if report.largest_flipped is not None:
+        text += f", margin {report.largest_flipped:.3g} at most"
+    return text if report.median_margin is None else f"{text} (median margin of all {report.median_margin:.3g})"

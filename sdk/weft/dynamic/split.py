@@ -20,12 +20,14 @@ from weft.frontend.topology import all_nodes, nesting, sort_nodes, subgraphs, us
 from weft_runtime.control import MAX_DEPTH, Block, Branch, Launch, Loop, ReadScalar, Statement
 from weft_runtime.steps import TensorSignature
 
-__all__ = ["Splitting", "split"]
+__all__ = ["COMPUTING", "Splitting", "split"]
 
 COMPUTING = frozenset({
     "Conv", "ConvTranspose", "MatMul", "Gemm", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "LSTM",
     "GRU", "RNN",
 })  # fmt: skip
+"""Operators that are worth an accelerator: an If, Loop or Scan is opened where one of them is inside."""
+
 CONTROL = ("If", "Loop", "Scan")
 ROUNDS = 8
 

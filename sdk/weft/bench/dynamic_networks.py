@@ -1,0 +1,47 @@
+"""The example networks of `weft bench dynamic`, from the folder that they are in."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+import onnx
+
+from weft.errors import WeftError
+
+__all__ = ["ExampleNetwork", "example_networks"]
+
+MODULE = "weft_example_networks"
+
+
+class ExampleNetwork(Protocol):
+    """A model and its inputs, one sample per row."""
+
+    model: onnx.ModelProto
+    inputs: Mapping[str, npt.NDArray[Any]]
+
+
+def example_networks(examples: Path) -> Mapping[str, Callable[[], ExampleNetwork]]:
+    """The networks of `examples`/dynamic/networks.py by name. Raises WeftError where they are not there, or need a
+    package that is not installed."""
+    file = examples / "dynamic/networks.py"
+    if not file.exists():
+        raise WeftError(f"{file}: absent; give the folder of the examples with --set examples=FOLDER")
+    spec = importlib.util.spec_from_file_location(MODULE, file)
+    if spec is None or spec.loader is None:
+        raise WeftError(f"{file}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module  # dataclasses look their module up
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise WeftError(f"{file}: {error}; install what the examples need: pip install 'weft[demo]'") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    found: Mapping[str, Callable[[], ExampleNetwork]] = module.NETWORKS
+    return found
