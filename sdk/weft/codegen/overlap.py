@@ -157,6 +157,8 @@ class _Alternation:
     def __init__(self, main: list[_Tile], side: list[_Tile]) -> None:
         self.main, self.side = main, side
         self.next_main = self.next_side = 0
+        self.awaited: int | None = None
+        """The first product tile that the next row tile was found to wait for."""
         self.order: list[Iteration] = []
 
     def run(self) -> list[Iteration]:
@@ -168,7 +170,7 @@ class _Alternation:
             if side is not None and side.vectors <= credit and self._side_ready(side):
                 credit -= side.vectors
                 self._place_side(side)
-            elif main is not None and not _blocked(main, self.side, self.next_side):
+            elif main is not None and _blocker(main, self.side, self.next_side) is None:
                 most = max(SHARE * main.products, 0.0 if side is None else side.vectors)
                 credit = min(credit + SHARE * main.products, most)
                 self.order.append(main.iteration)
@@ -181,19 +183,22 @@ class _Alternation:
     def _place_side(self, side: _Tile) -> None:
         self.order.append(side.iteration)
         self.next_side += 1
+        self.awaited = None
 
     def _side_ready(self, side: _Tile) -> bool:
         """Whether every product tile that the row tile depends on was placed some tiles ago."""
         first = max(0, self.next_main - LAG)
-        return not _blocked(side, self.main, first)
+        if self.awaited is None or self.awaited < first:
+            self.awaited = _blocker(side, self.main, first)
+        return self.awaited is None
 
 
-def _blocked(tile: _Tile, others: Sequence[_Tile], first: int) -> bool:
-    """Whether one of others[first:] belongs to an operator before the tile's and touches what it touches."""
+def _blocker(tile: _Tile, others: Sequence[_Tile], first: int) -> int | None:
+    """The first of others[first:] that belongs to an operator before the tile's and touches what it touches."""
     for index in range(first, len(others)):
         other = others[index]
         if other.rank > tile.rank:
-            return False
+            return None
         if other.touched.conflicts(tile.touched):
-            return True
-    return False
+            return index
+    return None
