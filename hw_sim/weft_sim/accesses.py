@@ -1,4 +1,5 @@
-"""A log of memory accesses by space, unit and kind that finds the latest conflicting one quickly."""
+"""What instructions access, and a log of it by space, unit and kind that finds the latest conflicting access
+quickly."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from weft_sim.isa.architecture import Space, Unit
 from weft_sim.isa.instruction import Instruction
 from weft_sim.machine import MachineConfig
 
-__all__ = ["Access", "AccessLog", "accesses"]
+__all__ = ["Access", "AccessLog", "AccessTable", "accesses"]
 
 Access = tuple[Space, bool, Footprint]
 """Space, whether it is written, and which units of it."""
@@ -37,6 +38,26 @@ def accesses(
         else:
             found.append((stream.space, stream.write, footprint(stream)))
     return found
+
+
+class AccessTable:
+    """`accesses` of instruction objects, each found once for a value of the base register that it uses: passes
+    over the same instructions share a table."""
+
+    def __init__(self, config: MachineConfig, dram_bytes: int) -> None:
+        self.config, self.dram_bytes = config, dram_bytes
+        self._found: dict[tuple[int, int | None], tuple[Instruction, list[Access]]] = {}
+        """By identity, with the instruction itself, so that no other takes its place."""
+
+    def of(self, instruction: Instruction, registers: Sequence[int | None]) -> Sequence[Access]:
+        """Everything that the instruction reads and writes."""
+        register = getattr(instruction, "register", None)
+        key = id(instruction), None if register is None else registers[register]
+        entry = self._found.get(key)
+        if entry is None:
+            entry = instruction, accesses(self.config, instruction, registers, self.dram_bytes)
+            self._found[key] = entry
+        return entry[1]
 
 
 class AccessLog:

@@ -10,9 +10,9 @@ where both the reach of the smaller strides and their greatest common divisor pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,7 @@ Starts = npt.NDArray[np.int64]
 _SEARCH_NODES = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """The units (bytes, rows, slots) {low + Σ stride·digit + i, i < length}: strides positive, descending,
     distinct.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft_sim.accesses import Access, AccessLog, accesses
+from weft_sim.accesses import Access, AccessLog, AccessTable
 from weft_sim.errors import InstructionError
 from weft_sim.isa.architecture import TOKEN_LIMIT, Unit
 from weft_sim.isa.control import Jump, Register
@@ -13,13 +13,17 @@ from weft_sim.machine import MachineConfig
 from weft_sim.ordering import Clock, Ordering
 from weft_sim.registers import RegisterValues, bound_registers, registers_after
 
-__all__ = ["synchronize"]
+__all__ = ["ANY_DRAM", "synchronize"]
 
-_ANY_DRAM = 1 << 32
+ANY_DRAM = 1 << 32
+"""Bytes that a DRAM address can reach."""
 
 
 def synchronize(
-    config: MachineConfig, instructions: Sequence[Instruction], registers: Sequence[int | None]
+    config: MachineConfig,
+    instructions: Sequence[Instruction],
+    registers: Sequence[int | None],
+    table: AccessTable | None = None,
 ) -> list[Instruction]:
     """The same instructions with the tokens that make every run give the result of executing them one by one
     in order.
@@ -46,10 +50,11 @@ def synchronize(
 
     What one VECTOR does to its own operands is not this function's concern (`races.check` reports it). Wait
     and signal bits that instructions already have are refused. Values of `registers` are those that the host
-    binds at launch (None: unknown). Raises InstructionError naming the instruction.
+    binds at launch (None: unknown); a `table` of ANY_DRAM bytes may know accesses already. Raises
+    InstructionError naming the instruction.
     """
     _check_input(instructions)
-    return _Synchronizer(config, instructions).run(registers)
+    return _Synchronizer(instructions, AccessTable(config, ANY_DRAM) if table is None else table).run(registers)
 
 
 def _check_input(instructions: Sequence[Instruction]) -> None:
@@ -69,9 +74,9 @@ def _check_input(instructions: Sequence[Instruction]) -> None:
 class _Synchronizer:
     """One pass over the program."""
 
-    def __init__(self, config: MachineConfig, instructions: Sequence[Instruction]) -> None:
-        self.config = config
+    def __init__(self, instructions: Sequence[Instruction], table: AccessTable) -> None:
         self.instructions = instructions
+        self.table = table
         self.waits = [0] * len(instructions)
         self.signals = [0] * len(instructions)
         self.written = {item.destination for item in instructions if isinstance(item, Register)}
@@ -86,7 +91,7 @@ class _Synchronizer:
         for index, instruction in enumerate(self.instructions):
             unit = instruction.UNIT
             clock = self.order.begin(unit)
-            found = accesses(self.config, instruction, bound, _ANY_DRAM)
+            found = self.table.of(instruction, bound)
             if isinstance(instruction, Jump):
                 wanted = {other: len(self.order.indices[other]) - 1 for other in Unit if other != unit}
                 self._wait(index, unit, clock, {u: p for u, p in wanted.items() if p >= clock[u]})

@@ -4,7 +4,7 @@ meant."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,7 @@ def _relevant(instruction: Instruction, stream: AddressStream) -> AddressStream:
     if not isinstance(instruction, Matmul) or stream.space != Space.SCRATCHPAD:
         return stream
     if stream.name == "input" or instruction.weight_order == WeightOrder.COLUMNS:
-        return replace(stream, length=int(instruction.input_lanes))
+        return stream._replace(length=int(instruction.input_lanes))
     return stream
 
 

@@ -16,12 +16,13 @@ __all__ = ["EnumField", "Field", "FloatField", "SignedField", "UnsignedField"]
 
 
 class Field:
-    """A named run of bits in an instruction. Layout (`low`) is assigned in declaration order by
-    `Instruction`."""
+    """A named run of bits in an instruction. Layout (`low`, `index`) and `default_bits` are assigned in declaration
+    order by `Instruction`."""
 
     name: str
     low: int
     index: int
+    default_bits: int
 
     def __init__(self, width: int, doc: str, default: Any = 0) -> None:
         self.width = width

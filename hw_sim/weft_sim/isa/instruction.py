@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from weft_sim.errors import InstructionError
 from weft_sim.isa.architecture import INSTRUCTION_BYTES, MAX_WORK, FaultCause, Space, Unit
@@ -28,12 +28,12 @@ class StaticFault:
     detail: str
 
 
-@dataclass(frozen=True)
-class AddressStream:
+class AddressStream(NamedTuple):
     """All addresses of one operand: `base + Σ stride·digit`, each digit from 0 to count − 1, `length` units
     each.
 
-    Units are those of `Space`. `dims` is outermost first.
+    Units are those of `Space`. `dims` is outermost first. A named tuple, since compilers make several for
+    every instruction, and a frozen dataclass takes several times as long to make.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Instruction:
     MNEMONIC: ClassVar[str]
     UNIT: ClassVar[Unit]
     FIELDS: ClassVar[tuple[Field, ...]]
+    DEFAULTS: ClassVar[dict[str, Any]]
     BITS: ClassVar[int]
 
     __slots__ = ("values",)
@@ -84,7 +85,9 @@ class Instruction:
         low = 0
         for index, field in enumerate(cls.FIELDS):
             field.low, field.index = low, index
+            field.default_bits = field.to_bits(field.default)
             low += field.width
+        cls.DEFAULTS = {field.name: field.default for field in cls.FIELDS} | {"opcode": opcode}
         cls.BITS = low
         if low > 8 * INSTRUCTION_BYTES:
             raise InstructionError(f"{mnemonic} needs {low} bits, more than an instruction has")
@@ -93,11 +96,10 @@ class Instruction:
         OPCODES[opcode] = cls
 
     def __init__(self, **given: Any) -> None:
-        given.setdefault("opcode", self.OPCODE)
-        values = tuple(given.pop(field.name, field.default) for field in self.FIELDS)
-        if given:
-            raise InstructionError(f"{self.MNEMONIC} has no field {next(iter(given))!r}")
-        object.__setattr__(self, "values", values)
+        values = self.DEFAULTS | given  # in the order of the fields; a name that is none of them comes behind
+        if len(values) > len(self.FIELDS):
+            raise InstructionError(f"{self.MNEMONIC} has no field {list(values)[len(self.FIELDS)]!r}")
+        object.__setattr__(self, "values", tuple(values.values()))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"instructions are immutable: use replace({name}=…)")
@@ -125,12 +127,18 @@ class Instruction:
         object.__setattr__(copy, "values", (self.values[0], wait, signal, *self.values[3:]))
         return copy
 
+    def consecutive(self, first: str, count: int) -> tuple[Any, ...]:
+        """Values of `count` fields that are declared one behind the other, from the one named `first`."""
+        index = getattr(type(self), first).index
+        return self.values[index : index + count]
+
     def encode(self) -> bytes:
         """INSTRUCTION_BYTES little-endian bytes. Raises InstructionError naming the field that does not
         fit."""
         bits = 0
         for field, value in zip(self.FIELDS, self.values, strict=True):
-            bits |= field.to_bits(value) << field.low
+            known = value is field.default  # most fields of most instructions
+            bits |= (field.default_bits if known else field.to_bits(value)) << field.low
         return bits.to_bytes(INSTRUCTION_BYTES, "little")
 
     @classmethod

@@ -102,11 +102,11 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
 
     def outer_counts(self) -> tuple[int, ...]:
         """Counts of the outer loops, outermost first."""
-        return tuple(getattr(self, f"outer_count_{i}") for i in range(OUTER_LOOPS))
+        return self.consecutive("outer_count_0", OUTER_LOOPS)
 
     def inner_counts(self) -> tuple[int, ...]:
         """Counts of the inner loops, outermost first."""
-        return tuple(getattr(self, f"inner_count_{i}") for i in range(INNER_LOOPS))
+        return self.consecutive("inner_count_0", INNER_LOOPS)
 
     def loop_counts(self) -> tuple[int, ...]:
         return self.outer_counts() + self.inner_counts()
@@ -157,12 +157,10 @@ class Matmul(Instruction, opcode=7, mnemonic="MATMUL", unit=Unit.MXU):
         return (self.inner_count_0, rows, columns)
 
     def _outer(self, operand: str) -> tuple[tuple[int, int], ...]:
-        strides = (getattr(self, f"outer_{operand}_stride_{i}") for i in range(OUTER_LOOPS))
-        return tuple(zip(self.outer_counts(), strides, strict=True))
+        return tuple(zip(self.outer_counts(), self.consecutive(f"outer_{operand}_stride_0", OUTER_LOOPS), strict=True))
 
     def _inner(self, operand: str, counts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-        strides = (getattr(self, f"inner_{operand}_stride_{i}") for i in range(INNER_LOOPS))
-        return tuple(zip(counts, strides, strict=True))
+        return tuple(zip(counts, self.consecutive(f"inner_{operand}_stride_0", INNER_LOOPS), strict=True))
 
     def streams(self, config: MachineConfig, registers: Sequence[int]) -> tuple[AddressStream, ...]:
         lanes = config.lanes

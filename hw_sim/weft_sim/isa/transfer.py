@@ -18,9 +18,8 @@ _LOOPS = 4
 
 
 def _dims(instruction: Instruction, stride: str) -> tuple[tuple[int, int], ...]:
-    return tuple(
-        (getattr(instruction, f"count_{i}"), getattr(instruction, f"{stride}_stride_{i}")) for i in range(_LOOPS)
-    )
+    counts = instruction.consecutive("count_0", _LOOPS)
+    return tuple(zip(counts, instruction.consecutive(f"{stride}_stride_0", _LOOPS), strict=True))
 
 
 class Transfer(Instruction):

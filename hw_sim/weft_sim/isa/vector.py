@@ -157,7 +157,7 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
     d_stride_4 = SignedField(24, "vectors or rows per step of loop 4")
 
     def loop_counts(self) -> tuple[int, ...]:
-        return tuple(getattr(self, f"count_{i}") for i in range(LOOPS))
+        return self.consecutive("count_0", LOOPS)
 
     def check_fields(self, config: MachineConfig) -> str | None:
         detail = super().check_fields(config)
@@ -176,7 +176,7 @@ class Vector(Instruction, opcode=8, mnemonic="VECTOR", unit=Unit.VPU):
         return None
 
     def _dims(self, operand: str) -> tuple[tuple[int, int], ...]:
-        return tuple((count, getattr(self, f"{operand}_stride_{i}")) for i, count in enumerate(self.loop_counts()))
+        return tuple(zip(self.loop_counts(), self.consecutive(f"{operand}_stride_0", LOOPS), strict=True))
 
     def _result_dims(self) -> tuple[tuple[int, int], ...]:
         return self._dims("d")[: LOOPS - self.reduce_loops]

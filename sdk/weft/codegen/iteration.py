@@ -7,14 +7,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from weft_sim.accesses import accesses
+from weft_sim.accesses import AccessTable
 from weft_sim.footprint import Footprint, overlap
 from weft_sim.isa import Instruction, Jump, Space
-from weft_sim.machine import MachineConfig
 
 __all__ = ["Iteration", "Touched", "interleave", "one_by_one"]
-
-_DRAM_BYTES = 1 << 32
 
 
 @dataclass
@@ -35,7 +32,7 @@ class Iteration:
 
 
 def interleave(
-    iterations: Sequence[Iteration], config: MachineConfig, registers: Sequence[int]
+    iterations: Sequence[Iteration], table: AccessTable, registers: Sequence[int]
 ) -> list[tuple[Instruction, str]]:
     """One program order in which queues of finite depth never hold back the overlap (software pipelining).
 
@@ -45,7 +42,7 @@ def interleave(
     LOAD's queue holds. A stage moves in front of another only where the two touch no common address of which one is
     written, which is decided from their address streams, for any operator and any use of the memories.
     """
-    return _Interleaver(iterations, config, registers).run()
+    return _Interleaver(iterations, table, registers).run()
 
 
 def one_by_one(iterations: Sequence[Iteration]) -> list[tuple[Instruction, str]]:
@@ -67,11 +64,11 @@ class Touched:
         self._hulls: dict[tuple[Space, bool], tuple[int, int]] = {}
 
     @classmethod
-    def by(cls, instructions: Sequence[Instruction], config: MachineConfig, registers: Sequence[int]) -> Touched:
+    def by(cls, instructions: Sequence[Instruction], table: AccessTable, registers: Sequence[int]) -> Touched:
         """What these touch, with the registers at these values."""
         touched = cls()
         for instruction in instructions:
-            for space, write, area in accesses(config, instruction, registers, _DRAM_BYTES):
+            for space, write, area in table.of(instruction, registers):
                 touched._found.setdefault((space, write), []).append(area)
         for key, areas in touched._found.items():
             touched._hulls[key] = min(area.low for area in areas), max(area.high for area in areas)
@@ -112,10 +109,10 @@ class _Tile:
 
     __slots__ = ("constants", "loads", "products", "stores", "vectors")
 
-    def __init__(self, index: int, iteration: Iteration, config: MachineConfig, registers: Sequence[int]) -> None:
+    def __init__(self, index: int, iteration: Iteration, table: AccessTable, registers: Sequence[int]) -> None:
         stages = (iteration.constants, iteration.loads, iteration.products, iteration.vectors, iteration.stores)
         self.constants, self.loads, self.products, self.vectors, self.stores = (
-            _Stage(5 * index + place, iteration.source, each, Touched.by(each, config, registers))
+            _Stage(5 * index + place, iteration.source, each, Touched.by(each, table, registers))
             for place, each in enumerate(stages)
         )
 
@@ -127,8 +124,8 @@ class _Tile:
 class _Interleaver:
     """One pass over the iterations."""
 
-    def __init__(self, iterations: Sequence[Iteration], config: MachineConfig, registers: Sequence[int]) -> None:
-        self.config = config
+    def __init__(self, iterations: Sequence[Iteration], table: AccessTable, registers: Sequence[int]) -> None:
+        self.table = table
         self.registers = list(registers)
         self.source = enumerate(iterations)
         self.order: list[tuple[Instruction, str]] = []
@@ -162,7 +159,7 @@ class _Interleaver:
             number, iteration = next(self.source, (0, None))
             if iteration is None:
                 return None
-            self.window.append(_Tile(number, iteration, self.config, self.registers))
+            self.window.append(_Tile(number, iteration, self.table, self.registers))
         return self.window[index - self.first] if index >= self.first else None
 
     def _place_loads(self, index: int, tile: _Tile) -> None:
@@ -179,7 +176,7 @@ class _Interleaver:
         self._hoist(index + 1, recent)
 
     def _hoist(self, index: int, recent: _Stage | None) -> None:
-        room = self.config.queue_depth
+        room = self.table.config.queue_depth
         while (tile := self._tile(index)) is not None:
             for stage in (tile.constants, tile.loads):
                 room -= len(stage.instructions)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from weft.codegen.chain.choose import ChainCosts
+from weft.codegen.chain.layout import ChainPlan
 from weft.codegen.estimate import RegionEstimate, estimate_region
 from weft.codegen.overlap import can_overlap
-from weft.codegen.region import LoweredRegion, Schedule, lower_region
+from weft.codegen.region import LoweredRegion, Schedule, chosen_chains, lower_region
+from weft.codegen.region_storage import NO_CHAINS
 from weft.errors import CompileError
 from weft.ir import Operator
 from weft.ir.operators import Convolution, Elementwise, TableLookup
@@ -20,8 +22,9 @@ __all__ = ["lower_measured"]
 ROUNDS = 4
 NEGLIGIBLE = 0.002
 """Share of the cycles that is not worth another round."""
+Chains = Mapping[int, ChainPlan]
 Attempted = tuple[LoweredRegion, RegionEstimate]
-Attempt = Callable[[Schedule], Attempted]
+Attempt = Callable[[Chains], Attempted]
 
 
 def lower_measured(
@@ -31,8 +34,8 @@ def lower_measured(
     chains that are chosen by estimate, those that take longer than the same operators without avoided in the next
     round."""
 
-    def attempt(chosen: Schedule) -> tuple[LoweredRegion, RegionEstimate]:
-        region = lower_region(operators, outputs, config, chosen)
+    def attempt(chosen: Schedule, chains: Chains = NO_CHAINS) -> Attempted:
+        region = lower_region(operators, outputs, config, chosen, chains=chains)
         return region, estimate_region(name, region, config)
 
     single = dataclasses.replace(schedule, options=dataclasses.replace(schedule.options, side_by_side=False))
@@ -41,12 +44,16 @@ def lower_measured(
         with contextlib.suppress(CompileError):  # something does not fit half the memories
             tried.append(attempt(schedule))
     if schedule.options.chains:
-        tried += _with_chains(operators, single, tried[0][1], attempt)
+
+        def choose(costs: ChainCosts) -> Chains:
+            return chosen_chains(operators, outputs, config, dataclasses.replace(single, costs=costs))
+
+        tried += _with_chains(operators, tried[0][1], choose, lambda chains: attempt(single, chains))
     return min(tried, key=lambda found: found[1].cycles)
 
 
 def _with_chains(
-    operators: Sequence[Operator], schedule: Schedule, plain: RegionEstimate, attempt: Attempt
+    operators: Sequence[Operator], plain: RegionEstimate, choose: Callable[[ChainCosts], Chains], attempt: Attempt
 ) -> list[Attempted]:
     """Programs with chains; `plain` is the estimate without."""
     alone = _alone(operators, plain)
@@ -54,9 +61,10 @@ def _with_chains(
     costs = ChainCosts(alone)
     tried: list[Attempted] = []
     for _ in range(ROUNDS):
-        region, estimate = attempt(dataclasses.replace(schedule, costs=costs))
-        if not region.chains:
+        chains = choose(costs)
+        if not chains:  # the plain program again
             break
+        region, estimate = attempt(chains)
         tried.append((region, estimate))
         gains = {
             (chain[0], chain[-1]): sum(alone(by_name[each]) - estimate.by_node.get(each, 0) for each in chain)

@@ -17,6 +17,7 @@ from weft.ir.fused import FusedConvolution
 from weft.ir.operators import Convolution, Elementwise, Operator, TableLookup
 from weft.ir.rows import LayerNorm, Softmax
 from weft.schedule.areas import Areas
+from weft_sim.accesses import AccessTable
 from weft_sim.isa import TABLE_ENTRIES
 from weft_sim.isa.architecture import Unit
 from weft_sim.machine import MachineConfig
@@ -129,7 +130,7 @@ class _Tile:
 
 
 def alternate(
-    emitted: Sequence[tuple[bool, list[Iteration]]], config: MachineConfig, registers: Sequence[int]
+    emitted: Sequence[tuple[bool, list[Iteration]]], table: AccessTable, registers: Sequence[int]
 ) -> list[Iteration]:
     """One order of the iterations of all operators, given in sequence as (in the side half, iterations).
 
@@ -137,16 +138,16 @@ def alternate(
     """
     lists: dict[bool, list[_Tile]] = {False: [], True: []}
     for rank, (side, iterations) in enumerate(emitted):
-        lists[side] += [_tile(rank, each, config, registers) for each in iterations]
+        lists[side] += [_tile(rank, each, table, registers) for each in iterations]
     return _Alternation(lists[False], lists[True]).run()
 
 
-def _tile(rank: int, iteration: Iteration, config: MachineConfig, registers: Sequence[int]) -> _Tile:
+def _tile(rank: int, iteration: Iteration, table: AccessTable, registers: Sequence[int]) -> _Tile:
     instructions = [
         *iteration.constants, *iteration.loads, *iteration.products, *iteration.vectors, *iteration.stores
     ]  # fmt: skip
-    busy = busy_cycles(instructions, config)
-    touched = Touched.by(instructions, config, registers)
+    busy = busy_cycles(instructions, table.config)
+    touched = Touched.by(instructions, table, registers)
     return _Tile(rank, iteration, touched, busy.get(Unit.MXU, 0.0), busy.get(Unit.VPU, 0.0))
 
 
@@ -156,6 +157,8 @@ class _Alternation:
     def __init__(self, main: list[_Tile], side: list[_Tile]) -> None:
         self.main, self.side = main, side
         self.next_main = self.next_side = 0
+        self.awaited: int | None = None
+        """The first product tile that the next row tile was found to wait for."""
         self.order: list[Iteration] = []
 
     def run(self) -> list[Iteration]:
@@ -167,7 +170,7 @@ class _Alternation:
             if side is not None and side.vectors <= credit and self._side_ready(side):
                 credit -= side.vectors
                 self._place_side(side)
-            elif main is not None and not _blocked(main, self.side[self.next_side :]):
+            elif main is not None and _blocker(main, self.side, self.next_side) is None:
                 most = max(SHARE * main.products, 0.0 if side is None else side.vectors)
                 credit = min(credit + SHARE * main.products, most)
                 self.order.append(main.iteration)
@@ -180,18 +183,22 @@ class _Alternation:
     def _place_side(self, side: _Tile) -> None:
         self.order.append(side.iteration)
         self.next_side += 1
+        self.awaited = None
 
     def _side_ready(self, side: _Tile) -> bool:
         """Whether every product tile that the row tile depends on was placed some tiles ago."""
         first = max(0, self.next_main - LAG)
-        return not _blocked(side, self.main[first:])
+        if self.awaited is None or self.awaited < first:
+            self.awaited = _blocker(side, self.main, first)
+        return self.awaited is None
 
 
-def _blocked(tile: _Tile, others: Sequence[_Tile]) -> bool:
-    """Whether one of the others belongs to an operator before the tile's and touches what it touches."""
-    for other in others:
+def _blocker(tile: _Tile, others: Sequence[_Tile], first: int) -> int | None:
+    """The first of others[first:] that belongs to an operator before the tile's and touches what it touches."""
+    for index in range(first, len(others)):
+        other = others[index]
         if other.rank > tile.rank:
-            return False
+            return None
         if other.touched.conflicts(tile.touched):
-            return True
-    return False
+            return index
+    return None

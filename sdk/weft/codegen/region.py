@@ -14,20 +14,21 @@ from weft.codegen.fusion import fuse_epilogues
 from weft.codegen.iteration import Iteration, interleave, one_by_one
 from weft.codegen.kinds import emit_operator
 from weft.codegen.overlap import Halves, alternate, can_overlap, in_side_half, rows_first, urgent_first
-from weft.codegen.region_storage import RegionStorage
+from weft.codegen.region_storage import NO_CHAINS, RegionStorage
 from weft.ir.operators import Operator
 from weft.schedule.areas import Areas
 from weft.schedule.choice import ANALYTIC, TileChoices
 from weft.schedule.options import ScheduleOptions
 from weft_runtime.executable import TensorBinding
+from weft_sim.accesses import AccessTable
 from weft_sim.isa import Halt, Instruction
 from weft_sim.machine import MachineConfig
-from weft_sim.synchronize import synchronize
+from weft_sim.synchronize import ANY_DRAM, synchronize
 
 OVERLAPPED = 3
 """Operators that may be at work at the same time where tiles of several alternate."""
 
-__all__ = ["LoweredRegion", "Schedule", "lower_region"]
+__all__ = ["LoweredRegion", "Schedule", "chosen_chains", "lower_region"]
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,17 @@ class LoweredRegion:
 
 def lower_region(
     operators: Sequence[Operator], outputs: set[str], config: MachineConfig, schedule: Schedule = DEFAULT,
-    blocked: frozenset[str] = frozenset(),
+    blocked: frozenset[str] = frozenset(), chains: Mapping[int, ChainPlan] | None = None,
 ) -> LoweredRegion:  # fmt: skip
     """Lowers operators in topological order; `outputs` names the tensors that are read outside, `blocked` inputs that
-    come in channel blocks, as from another operator, also where a first layer would rather gather windows.
+    come in channel blocks, as from another operator, also where a first layer would rather gather windows. `chains` are
+    those of `chosen_chains` for the same arguments, where the caller has asked for them already.
 
     Raises CompileError if an operator does not fit the machine (the partitioner checks before).
     """
     beside = schedule.options.side_by_side and can_overlap(operators, config)
-    chains = {} if beside or not schedule.options.chains else _chains(operators, outputs, config, schedule, blocked)
+    if chains is None:
+        chains = NO_CHAINS if beside else chosen_chains(operators, outputs, config, schedule, blocked)
     if schedule.options.fusion:
         machine = Halves.of(config).config if beside else config
         members = {member.name for chain in chains.values() for member in chain.members}
@@ -78,19 +81,20 @@ def lower_region(
     by_first = {chain.members[0].name: chain for chain in chains.values()}
     chains = {index: by_first[each.name] for index, each in enumerate(operators) if each.name in by_first}
     storage = RegionStorage(operators, outputs, config, blocked, OVERLAPPED if beside else 0, chains)
+    table = AccessTable(config, ANY_DRAM)
     if beside:
-        context, order = _emit_beside(operators, storage, config, schedule)
+        context, order = _emit_beside(operators, storage, table, schedule)
     else:
         context = Context(
             config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles
         )
         iterations = _emit_all(operators, chains, context)
-        order = _ordered(iterations, config, storage.registers(len(context.constants.data)), schedule.options)
+        order = _ordered(iterations, table, storage.registers(len(context.constants.data)), schedule.options)
     order.append((Halt(), ""))
     registers = storage.registers(len(context.constants.data))
     plain = [instruction for instruction, _ in order]
     return LoweredRegion(
-        tuple(synchronize(config, plain, registers)),
+        tuple(synchronize(config, plain, registers, table)),
         tuple(source for _, source in order),
         bytes(context.constants.data),
         storage.workspace_bytes,
@@ -104,21 +108,26 @@ def lower_region(
 Ordered = list[tuple[Instruction, str]]
 
 
-def _chains(
-    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, schedule: Schedule, blocked: frozenset[str]
-) -> dict[int, ChainPlan]:
+def chosen_chains(
+    operators: Sequence[Operator], outputs: set[str], config: MachineConfig, schedule: Schedule,
+    blocked: frozenset[str] = frozenset(),
+) -> Mapping[int, ChainPlan]:  # fmt: skip
+    """The chains that the schedule makes of operators where none of them lies beside products, by the index of their
+    first members."""
+    if not schedule.options.chains:
+        return NO_CHAINS
     storage = RegionStorage(operators, outputs, config, blocked)
     context = Context(config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles)
     return choose_chains(operators, outputs, context, schedule.costs)
 
 
 def _emit_beside(
-    operators: Sequence[Operator], storage: RegionStorage, config: MachineConfig, schedule: Schedule
+    operators: Sequence[Operator], storage: RegionStorage, table: AccessTable, schedule: Schedule
 ) -> tuple[Context, Ordered]:
     """Row operators in one half of the memories, everything else in the other, tiles of both alternating.
 
     What tuning found is for the whole machine, so the estimate chooses the tiles here."""
-    halves = Halves.of(config)
+    halves = Halves.of(table.config)
     main = Context(halves.config, halves.main, storage=storage.blocked, raw_inputs=storage.raw)
     side = dataclasses.replace(main, areas=halves.side, part="side ")
     roots = {tensor.name: storage.root(tensor.name) for each in operators for tensor in (*each.inputs, each.output)}
@@ -128,7 +137,7 @@ def _emit_beside(
         by_rows = rows_first(operator, operators, roots)
         emitted.append((context is side, emit_operator(operator, dataclasses.replace(context, by_rows=by_rows))))
     registers = storage.registers(len(main.constants.data))
-    return main, _ordered(alternate(emitted, config, registers), config, registers, schedule.options)
+    return main, _ordered(alternate(emitted, table, registers), table, registers, schedule.options)
 
 
 def _emit_all(operators: Sequence[Operator], chains: Mapping[int, ChainPlan], context: Context) -> list[Iteration]:
@@ -146,6 +155,6 @@ def _emit_all(operators: Sequence[Operator], chains: Mapping[int, ChainPlan], co
 
 
 def _ordered(
-    iterations: Sequence[Iteration], config: MachineConfig, registers: Sequence[int], options: ScheduleOptions
+    iterations: Sequence[Iteration], table: AccessTable, registers: Sequence[int], options: ScheduleOptions
 ) -> Ordered:
-    return interleave(iterations, config, registers) if options.hiding else one_by_one(iterations)
+    return interleave(iterations, table, registers) if options.hiding else one_by_one(iterations)
