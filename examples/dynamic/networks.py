@@ -87,7 +87,7 @@ def early_exit() -> Network:
     return Network(g.model([(result, FLOAT, [1, 10])]), {"image": images})
 
 
-def _exits(g: GraphWriter, source: str, stages: list, place: int) -> str:  # type: ignore[type-arg]
+def _exits(g: GraphWriter, source: str, stages: list, place: int) -> str:
     stage, classifier, threshold = stages[place]
     features = g.conv(source, *stage, stride=2 if place else 1)
     logits = g.dense(g.pooled(features), *classifier)
@@ -167,7 +167,7 @@ def experts() -> Network:
     return Network(g.model([(result, FLOAT, [1, 10])]), {"image": images})
 
 
-def _choose(g: GraphWriter, choice: str, shared: str, given: list, place: int) -> str:  # type: ignore[type-arg]
+def _choose(g: GraphWriter, choice: str, shared: str, given: list, place: int) -> str:
     stage, classifier = given[place]
     if place == len(given) - 1:
         return g.dense(g.pooled(g.conv(shared, *stage)), *classifier)

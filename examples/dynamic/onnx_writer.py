@@ -51,27 +51,27 @@ class GraphWriter:
         pad = weights.shape[2] // 2
         names = [source, self.constant(weights, "weights"), self.constant(bias, "bias")]
         result: str = self.node("Conv", names, pads=[pad] * 4, strides=[stride] * 2)
-        return self.node("Relu", [result]) if relu else result  # type: ignore[no-any-return]
+        return self.node("Relu", [result]) if relu else result
 
     def dense(self, source: str, weights: np.ndarray, bias: np.ndarray, relu: bool = False) -> str:
         """rows @ weights + bias."""
         result: str = self.node("Gemm", [source, self.constant(weights, "weights"), self.constant(bias, "bias")])
-        return self.node("Relu", [result]) if relu else result  # type: ignore[no-any-return]
+        return self.node("Relu", [result]) if relu else result
 
     def pooled(self, source: str) -> str:
         """The mean over all positions, [n, channels]."""
-        return self.node("Flatten", [self.node("GlobalAveragePool", [source])])  # type: ignore[no-any-return]
+        return self.node("Flatten", [self.node("GlobalAveragePool", [source])])
 
     def above(self, value: str, threshold: float) -> str:
         """Whether a value of one element is above a threshold, a scalar bool."""
         larger = self.node("Greater", [value, self.constant(np.float32(threshold), "threshold")])
-        return self.node("Reshape", [larger, self.constant(np.zeros(0, np.int64), "scalar")])  # type: ignore[no-any-return]
+        return self.node("Reshape", [larger, self.constant(np.zeros(0, np.int64), "scalar")])
 
     def confidence(self, logits: str) -> str:
         """The largest probability, [n, 1]."""
         probabilities = self.node("Softmax", [logits], axis=1)
         axes = self.constant(np.asarray([1], np.int64), "axes")
-        return self.node("ReduceMax", [probabilities, axes], keepdims=1)  # type: ignore[no-any-return]
+        return self.node("ReduceMax", [probabilities, axes], keepdims=1)
 
     def if_(
         self, condition: str, then: GraphWriter, ours: Sequence[str], otherwise: GraphWriter, theirs: Sequence[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,22 +63,20 @@ def measure(given: Subject, tile: Tile) -> int:
 
 def strip(operator: Operator) -> Operator:
     """The operator with weights and constant operands replaced by their shapes, if they are large."""
-    match operator:
-        case Convolution():
-            return dataclasses.replace(operator, weights=_hollow(operator.weights))
-        case MatrixProduct():
-            a, b = (dataclasses.replace(each, constant=_hollow(each.constant)) for each in operator.operands)
-            return dataclasses.replace(operator, a=a, b=b)
-    return operator
+    return _with_constants(operator, _hollow)
 
 
 def restore(operator: Operator) -> Operator:
     """The inverse of `strip`, with zeros."""
+    return _with_constants(operator, _filled)
+
+
+def _with_constants(operator: Operator, change: Callable[[Any], Any]) -> Operator:
     match operator:
         case Convolution():
-            return dataclasses.replace(operator, weights=_filled(operator.weights))
+            return dataclasses.replace(operator, weights=change(operator.weights))
         case MatrixProduct():
-            a, b = (dataclasses.replace(each, constant=_filled(each.constant)) for each in operator.operands)
+            a, b = (dataclasses.replace(each, constant=change(each.constant)) for each in operator.operands)
             return dataclasses.replace(operator, a=a, b=b)
     return operator
 
