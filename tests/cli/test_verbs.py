@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -182,8 +183,10 @@ def test_targets(weft: Callable) -> None:
 
 
 def test_benchmarks_are_found_by_name_and_given_their_options(weft: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    benchmark = Benchmark("echo", "says what it was told", lambda size="1": {"size": int(size), "rate": 2.5})
-    monkeypatch.setitem(BENCHMARKS, "echo", benchmark)
+    module = ModuleType("echo_benchmark")
+    monkeypatch.setattr(module, "run", lambda size="1": {"size": int(size), "rate": 2.5}, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(BENCHMARKS, "echo", Benchmark("echo", "says what it was told", module.__name__))
     assert weft("bench", "echo", "--set", "size=7", "--json").data == {
         "benchmark": "echo",
         "size": 7,
