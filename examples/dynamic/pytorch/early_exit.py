@@ -1,18 +1,15 @@
 """Shallow-Deep networks (Kaya, Hong, Dumitras, ICML 2019): classifiers along the depth; the first sure one answers.
 
-Training: the sum of all classifiers' cross-entropies, deeper ones weighing more. Thresholds: at each classifier in
-turn, of the inputs that come so far a given part leaves, so its threshold is that quantile of the largest probability,
-over inputs that were not trained with.
+Training: the sum of all classifiers' cross-entropies, deeper ones weighing more. Thresholds: quantiles of the largest
+probability over inputs that were not trained with, so that equally many of these leave at each classifier (exits.py).
 """
 
 from __future__ import annotations
 
 import torch
+from exits import loss_of_all, thresholds_for_equal_parts
 from layers import Classifier, Residual, convolution, depthwise_separable
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-
-SMOOTHING = 0.1
 
 
 class EarlyExit(nn.Module):
@@ -43,20 +40,12 @@ class EarlyExit(nn.Module):
         return answers
 
     def loss(self, inputs: tuple[Tensor, ...], targets: Tensor, progress: float) -> Tensor:
-        """Of a batch; `progress` is the part of the training that is over."""
-        answers = self.every_answer(*inputs)
-        losses = [cross_entropy(answer, targets, label_smoothing=SMOOTHING) for answer in answers]
-        return torch.stack([(index + 1) / len(losses) * loss for index, loss in enumerate(losses)]).sum()
+        """Of a batch."""
+        return loss_of_all(self.every_answer(*inputs), targets)
 
     def settle(self, inputs: tuple[Tensor, ...]) -> None:
         """Thresholds with which equally many of these inputs leave at each classifier."""
-        answers = self.every_answer(*inputs)
-        staying = torch.ones(len(answers[0]), dtype=torch.bool)
-        for index, answer in enumerate(answers[:-1]):
-            confidence = answer.softmax(-1).amax(-1)
-            leaving = 1 / (len(answers) - index)
-            self.thresholds[index] = confidence[staying].quantile(1 - leaving)
-            staying &= confidence <= self.thresholds[index]
+        self.thresholds.copy_(thresholds_for_equal_parts(self.every_answer(*inputs)))
 
 
 class MobileNetExits(EarlyExit):

@@ -83,6 +83,11 @@ IMAGE_NETWORKS = (
     _image("shallow_deep_vgg", "early_exit", "VGGExits", "confidence at each of four classifiers"),
     _image("shallow_deep_resnet", "early_exit", "ResNetExits", "confidence at each of four classifiers"),
     _image("shallow_deep_wide_resnet", "early_exit", "WideResNetExits", "confidence at each of three classifiers"),
+    _image("msdnet", "multi_scale", "MultiScaleDense", "confidence at each of four classifiers"),
+    _image("ranet", "multi_scale", "ResolutionAdaptive", "confidence at each of six classifiers"),
+    _image("skipnet", "skipnet", "SkipNet", "a gate before each of four blocks"),
+    _image("skipnet_recurrent", "skipnet", "RecurrentSkipNet", "a recurrent gate before each of four blocks"),
+    _image("blockdrop", "blockdrop", "BlockDrop", "a policy's score for each of five blocks"),
 )
 
 SUITE: dict[str, Entry] = {entry.name: entry for entry in IMAGE_NETWORKS}
