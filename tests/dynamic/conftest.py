@@ -8,10 +8,15 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples/dynamic"
 
+PYTORCH = EXAMPLES / "pytorch"
+HERE = Path(__file__).parent
+NEED_SKLEARN = ("networks", "suite_data", "suite", "figures")
+
 for _file in (
-    Path(__file__).with_name("oracle.py"), EXAMPLES / "onnx_writer.py", EXAMPLES / "networks.py", EXAMPLES / "voice.py",
+    HERE / "oracle.py", HERE / "agreement.py", EXAMPLES / "onnx_writer.py", EXAMPLES / "networks.py",
+    EXAMPLES / "voice.py", PYTORCH / "suite_data.py", PYTORCH / "suite.py", PYTORCH / "figures.py",
 ):  # fmt: skip
-    if _file.stem in sys.modules or (_file.stem == "networks" and importlib.util.find_spec("sklearn") is None):
+    if _file.stem in sys.modules or (_file.stem in NEED_SKLEARN and importlib.util.find_spec("sklearn") is None):
         continue
     _spec = importlib.util.spec_from_file_location(_file.stem, _file)
     assert _spec is not None and _spec.loader is not None

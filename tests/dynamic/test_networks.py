@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import Oracle
+from agreement import agreed, assert_all_taken
 
 import weft
 from weft.api.cosimulation import cosim_model
 from weft.api.race_check import check
-from weft.dynamic import integer_graph, split
+from weft.dynamic import split
 from weft.frontend import Model, load, normalize
 from weft.lowering import Driver
 from weft.partition.costs import host_profile
@@ -53,23 +52,12 @@ def sample(network: Network, index: int) -> dict[str, np.ndarray]:
 def test_outputs_and_paths(name: str) -> None:
     """Decided by the accelerator where it can, and by the host: both as the oracle."""
     network, quantized = stored(name)
-    oracle = Oracle(integer_graph(normalize(quantized)).proto)
-    outcomes: dict[str, Counter[str]] = {}
-    with weft.Session(built(name)) as session, weft.Session(built(name, "host")) as by_host:
-        for index in range(INPUTS):
-            feeds = sample(network, index)
-            wanted, path = oracle.run(feeds)
-            for each in (session, by_host) if index < BY_HOST else (session,):
-                found = each.run(feeds)
-                assert [(step.name, step.outcome) for step in each.profile.paths[0]] == path
-                for key, array in wanted.items():
-                    np.testing.assert_array_equal(found[key], array)
-            for node, outcome in path:
-                outcomes.setdefault(node, Counter())[outcome] += 1
-    for node, counts in outcomes.items():
-        if {"then", "else"} & counts.keys():
-            assert len(counts) == 2 and min(counts.values()) >= 0.05 * counts.total(), (node, counts)
-    assert name == "scanned" or any(len(counts) > 1 for counts in outcomes.values())
+    samples = [sample(network, index) for index in range(INPUTS)]
+    _, outcomes = agreed(quantized, (built(name), built(name, "host")), samples, BY_HOST)
+    if name == "scanned":
+        assert all(len(counts) == 1 for counts in outcomes.values())
+    else:
+        assert_all_taken(outcomes)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
