@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from weft_runtime.control import ControlFlow
 from weft_runtime.errors import LayoutError
@@ -26,6 +27,7 @@ __all__ = [
     "Region",
     "RegionCount",
     "RegionDecision",
+    "Relation",
     "Step",
     "TensorBinding",
     "TensorSignature",
@@ -35,6 +37,9 @@ REGISTER_CONSTANTS = 0
 REGISTER_WORKSPACE = 1
 REGISTER_IO = 2
 REGISTER_COUNT = 16
+
+Relation = Literal["below", "equal"]
+"""How a number is compared with a value."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +133,10 @@ class Processor:
 
 @dataclass(frozen=True)
 class RegionDecision:
-    """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch.
-    `below` and `above` name the outcomes, `macs_below` and `macs_above` count what either way always multiplies; what
-    is decided further on either way follows."""
+    """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch;
+    with the relation "equal", whether it is the threshold. `below` names the outcome where that holds, `above` the
+    other one, `macs_below` and `macs_above` count what either way always multiplies; what is decided further on either
+    way follows."""
 
     name: str
     mailbox: int
@@ -141,6 +147,11 @@ class RegionDecision:
     macs_above: int
     when_below: tuple[RegionDecision | RegionCount, ...] = ()
     when_above: tuple[RegionDecision | RegionCount, ...] = ()
+    relation: Relation = "below"
+
+    def holds(self, number: int) -> bool:
+        """Whether a mailbox with this number decides for `below`."""
+        return number == self.threshold if self.relation == "equal" else number < self.threshold
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from weft_runtime.executable import (
     Region,
     RegionCount,
     RegionDecision,
+    Relation,
     Step,
     TensorBinding,
     TensorSignature,
@@ -38,6 +39,7 @@ MAX_EXTENT = 1 << 31
 MAX_PROCESSORS = 256
 MAX_WORK = 1 << 62
 SIDES = ("when_below", "when_above")
+RELATIONS = ("below", "equal")
 
 Sections = Mapping[str, bytes]
 
@@ -207,6 +209,7 @@ def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | Region
         fields.whole("macs_above", 0, MAX_WORK),
         below,
         above,
+        cast(Relation, fields.choice("relation", RELATIONS)) if "relation" in fields else "below",
     )
 
 

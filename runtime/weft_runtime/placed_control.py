@@ -161,7 +161,7 @@ class PlacedControl(OpenedDevices):
                 self._macs += rounds * decision.macs
                 self._interpreter.note(Decision(decision.name, str(rounds)))
                 continue
-            is_below = result.mailboxes[decision.mailbox] < decision.threshold
+            is_below = decision.holds(result.mailboxes[decision.mailbox])
             self._interpreter.note(Decision(decision.name, decision.below if is_below else decision.above))
             self._macs += decision.macs_below if is_below else decision.macs_above
             self._note(decision.when_below if is_below else decision.when_above, result)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from weft.backends import Accelerator
+from weft.conditions import Condition, DeferredValues, condition_of
 from weft.dynamic.rewrite import with_networks
 from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
 from weft_runtime.control import (
@@ -23,8 +22,9 @@ from weft_runtime.control import (
     blocks_within,
     read_by,
     statements_within,
+    written_by,
 )
-from weft_runtime.executable import Executable, HostGraph, Region, Step, TensorBinding
+from weft_runtime.executable import Executable, Region, Step, TensorBinding
 from weft_runtime.host import HostProgram
 
 __all__ = ["join_decisions"]
@@ -35,10 +35,10 @@ MOST_ROUNDS = 255
 def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -> Executable:
     """The executable with every run of sub-networks and Ifs that its accelerator can decide by itself as one launch.
 
-    An If can be decided there when its condition is a function of one stored element that is false up to some value and
-    true from it on, or the other way round (found by trying all 256 values), and when both branches run on the same
-    accelerator alone; likewise a Loop whose count is a small constant, and whose body decides nothing else. What cannot
-    be joined stays as it is, for the host to decide.
+    An If can be decided there when its condition is a function of a number that the accelerator can make of a stored
+    tensor (see `weft.conditions`), and when both branches run on the same accelerator alone; likewise a Loop whose
+    count is a small constant, and whose body decides nothing else. What the host would compute for a condition is not
+    computed then. What cannot be joined stays as it is, for the host to decide.
     """
     if executable.control is None:
         return executable
@@ -59,16 +59,6 @@ class _Taken:
     steps: tuple[Piece | Decide | Repeat, ...]
 
 
-class _Condition(NamedTuple):
-    """Regions that compute a stored element, its name, where the condition changes, and whether it holds from there
-    on."""
-
-    pieces: tuple[Piece, ...]
-    tensor: str
-    threshold: int
-    holds_above: bool
-
-
 class _Joining:
     def __init__(self, executable: Executable, accelerators: Listing[Accelerator]) -> None:
         assert executable.control is not None
@@ -77,7 +67,10 @@ class _Joining:
         self.joined: dict[str, str] = {}
         self._hosts = executable.host_graphs
         self._accelerators = accelerators
-        self._thresholds: dict[str, tuple[int, bool]] = {}
+        self._deferred = DeferredValues()
+        self._scalars: dict[str, str] = {}
+        self._stored: dict[str, TensorBinding] = {}
+        self._conditions: dict[tuple[bytes, tuple[int, ...], str], Condition | str] = {}
         self._fresh = 0
         self._reads: dict[str, int] = {}
         for statement in statements_within(executable.control.body):
@@ -91,7 +84,11 @@ class _Joining:
         waiting = _constants_first(block.statements, self._constant)
         while waiting:
             for run in reversed(self._runs(waiting)):
-                launch = self._joined(run.steps, _needed(waiting[run.count :], block.results))
+                needed = _needed(waiting[run.count :], block.results)
+                made = {name for each in waiting[: run.count] for name in written_by(each)}
+                if any(name in made and (name in self._deferred or name in self._scalars) for name in needed):
+                    continue  # the host needs what it would not compute
+                launch = self._joined(run.steps, needed)
                 if launch is not None:
                     statements += [each for each in waiting[: run.count] if self._is_constant(each)]
                     statements.append(launch)
@@ -135,6 +132,7 @@ class _Joining:
 
     def _runs(self, statements: Listing[Statement]) -> list[_Taken]:
         """The runs from the first statement on that end in a decision or behind one, shortest first."""
+        self._deferred, self._scalars, self._stored = DeferredValues(), {}, {}
         runs: list[_Taken] = []
         steps: tuple[Piece | Decide | Repeat, ...] = ()
         length = 0
@@ -171,53 +169,53 @@ class _Joining:
         return Launch(len(self.networks) - 1, inputs, outputs)
 
     def _take(self, statements: Listing[Statement]) -> _Taken:
-        """The first statement, or the first three where they are a decision, as steps. Raises Unjoinable."""
+        """The first statement as steps: of a launch, what the host would compute is left for those that need it. Raises
+        Unjoinable."""
         first = statements[0]
         if self._is_constant(first):
             return _Taken(1, ())
-        if isinstance(first, Loop):
-            return _Taken(1, (self._repeat(first),))
-        if not isinstance(first, Launch):
-            raise Unjoinable("it is no launch")
+        match first:
+            case Loop():
+                return _Taken(1, (self._repeat(first),))
+            case Branch():
+                return _Taken(1, (self._decision(first),))
+            case ReadScalar():
+                self._scalars[first.scalar] = first.value
+                return _Taken(1, ())
         network = self.networks[first.network]
-        if all(step.kind == "device" for step in network.steps):
-            return _Taken(1, self._pieces(first, network.steps))
-        if len(statements) < 3:
-            raise Unjoinable("the host computes in it")
-        read, branch = statements[1:3]
-        if not (isinstance(read, ReadScalar) and isinstance(branch, Branch) and branch.condition == read.scalar):
-            raise Unjoinable("the host computes in it")
-        return _Taken(3, self._decision(first, read, branch))
+        return _Taken(1, self._pieces(first, network))
 
-    def _decision(self, launch: Launch, read: ReadScalar, branch: Branch) -> tuple[Piece | Decide | Repeat, ...]:
-        condition = self._condition(launch, read)
+    def _decision(self, branch: Branch) -> Decide:
+        condition = self._condition(branch.condition)
         then, otherwise = (self._sequence(each.statements, each.results) for each in (branch.then, branch.otherwise))
-        first, second = (otherwise, then) if condition.holds_above else (then, otherwise)
-        outcomes = ("else", "then") if condition.holds_above else ("then", "else")
-        decide = Decide(
-            branch.name, condition.tensor, condition.threshold, *outcomes, first, second, branch.results
-        )  # fmt: skip
-        return (*condition.pieces, decide)
+        sides, outcomes = ((then, otherwise), ("then", "else"))
+        if not condition.holds:
+            sides, outcomes = ((otherwise, then), ("else", "then"))
+        return Decide(branch.name, condition.comparison, *outcomes, *sides, branch.results)
 
-    def _condition(self, launch: Launch, read: ReadScalar) -> _Condition:
-        """The sub-network of a condition: regions, and a host graph that makes the condition of one stored element.
-        Raises Unjoinable."""
-        network = self.networks[launch.network]
-        kinds = [step.kind for step in network.steps]
-        if not kinds or kinds[-1] != "host" or "host" in kinds[:-1] or self._reads.get(read.scalar, 0) > 1:
-            raise Unjoinable("the host computes in it")
-        graph = self._hosts[network.steps[-1].index]
-        made = dict(zip(network.outputs, launch.outputs, strict=True))
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1 or made.get(graph.outputs[0]) != read.value:
+    def _condition(self, scalar: str) -> Condition:
+        """What a scalar says that the host would read. Raises Unjoinable."""
+        value = self._scalars.get(scalar, "")
+        if value not in self._deferred:
+            raise Unjoinable("the condition is not computed here")
+        composite = self._deferred.composite(value)
+        if len(composite.inputs) != 1:
             raise Unjoinable("the condition is not computed from one tensor alone")
-        if self._reads[read.value] > 1:
-            raise Unjoinable("the condition is read elsewhere, too")
-        names = self._names(launch, network)
-        pieces = self._pieces(launch, network.steps[:-1], names)
-        found = [binding for piece in pieces for binding in piece.region.outputs if binding.name == graph.inputs[0]]
-        if not found or found[0].layout.elements != 1:
-            raise Unjoinable("the condition depends on several elements")
-        return _Condition(pieces, names[graph.inputs[0]], *self._threshold(graph, found[0]))
+        (tensor,) = composite.inputs.values()
+        if tensor not in self._stored:
+            raise Unjoinable("the condition is computed from what the host has")
+        binding = self._stored[tensor]
+        key = (composite.model.SerializeToString(deterministic=True), binding.shape, binding.dtype)
+        if key not in self._conditions:
+            try:
+                self._conditions[key] = condition_of(composite, binding.shape, binding.dtype)
+            except Unjoinable as why:
+                self._conditions[key] = str(why)
+        found = self._conditions[key]
+        if isinstance(found, str):
+            raise Unjoinable(found)
+        reading = replace(found.comparison.reading, tensor=tensor)
+        return replace(found, comparison=replace(found.comparison, reading=reading))
 
     def _repeat(self, loop: Loop) -> Repeat:
         """A loop of a constant count of 1 to 255 (its counter on the device is a byte), perhaps with a condition that
@@ -227,25 +225,13 @@ class _Joining:
             raise Unjoinable("the loop has a condition before it, collects slices, or has no small constant count")
         if self._reads.get(loop.index, 0) or self._reads.get(loop.going, 0):
             raise Unjoinable("its body reads the iteration's number")
-        statements, condition = list(loop.body.statements), None
-        if loop.proceed:
-            read = statements.pop()
-            making = next(
-                (each for each in statements if isinstance(each, Launch) and isinstance(read, ReadScalar)
-                 and read.value in each.outputs), None,
-            )  # fmt: skip
-            if making is None or not isinstance(read, ReadScalar) or read.scalar != loop.proceed:
-                raise Unjoinable("its condition comes from elsewhere")
-            condition = self._condition(making, read)
-            place = statements.index(making)
-            before = self._sequence(statements[:place], ())
-            after = self._sequence(statements[place + 1 :], ())
-            steps = (*before.steps, *condition.pieces, *after.steps)
-        else:
-            steps = self._sequence(statements, ()).steps
-        tensor, threshold, above = ("", 0, True) if condition is None else condition[1:]
+        if any(name in self._deferred for name in loop.initial):
+            raise Unjoinable("the host computes its first state")
+        steps = self._sequence(loop.body.statements, ()).steps
+        condition = self._condition(loop.proceed) if loop.proceed else None
         return Repeat(
-            loop.name, limit, tensor, threshold, "above" if above else "below", Sequence(steps, loop.body.results),
+            loop.name, limit, None if condition is None else condition.comparison,
+            "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results),
             loop.initial, loop.parameters, loop.results,
         )  # fmt: skip
 
@@ -267,9 +253,21 @@ class _Joining:
                 return bool(statement.outputs) and all(name in self._constant for name in statement.outputs)
         return False
 
-    def _pieces(self, launch: Launch, steps: Listing[Step], names: dict[str, str] | None = None) -> tuple[Piece, ...]:
-        found = names if names is not None else self._names(launch, self.networks[launch.network])
-        return tuple(Piece(self.regions[step.index], found) for step in steps)
+    def _pieces(self, launch: Launch, network: Network) -> tuple[Piece, ...]:
+        """A launched sub-network's regions; its host graphs are deferred. Raises Unjoinable where a region needs what
+        a host graph makes."""
+        names = self._names(launch, network)
+        pieces = []
+        for step in network.steps:
+            if step.kind == "host":
+                self._deferred.add(self._hosts[step.index], names)
+                continue
+            region = self.regions[step.index]
+            if any(names[binding.name] in self._deferred for binding in region.inputs):
+                raise Unjoinable("the host computes in it")
+            self._stored.update({names[binding.name]: binding for binding in region.outputs})
+            pieces.append(Piece(region, names))
+        return tuple(pieces)
 
     def _names(self, launch: Launch, network: Network) -> dict[str, str]:
         """The program's names for a launched sub-network's tensors; those inside get ones of their own."""
@@ -277,24 +275,13 @@ class _Joining:
         names |= dict(zip(network.outputs, launch.outputs, strict=True))
         self._fresh += 1
         for step in network.steps:
-            for binding in self.regions[step.index].outputs if step.kind == "device" else ():
-                names.setdefault(binding.name, f"{binding.name}/{self._fresh}")
+            device = step.kind == "device"
+            made = (
+                [each.name for each in self.regions[step.index].outputs] if device else self._hosts[step.index].outputs
+            )
+            for name in made:
+                names.setdefault(name, f"{name}/{self._fresh}")
         return names
-
-    def _threshold(self, graph: HostGraph, binding: TensorBinding) -> tuple[int, bool]:
-        """Where the condition changes, and whether it holds from there on. Raises Unjoinable where it changes twice."""
-        if graph.name not in self._thresholds:
-            limits = np.iinfo(binding.dtype)
-            program = HostProgram(graph)
-            values = np.arange(limits.min, limits.max + 1).astype(binding.dtype)
-            feeds = [{graph.inputs[0]: value.reshape(binding.shape)} for value in values]
-            truth = [bool(np.all(program.run(feed)[graph.outputs[0]])) for feed in feeds]
-            changes = [index for index in range(1, len(truth)) if truth[index] != truth[index - 1]]
-            if len(changes) > 1:
-                raise Unjoinable("the condition is no threshold")
-            first = changes[0] if changes else 0
-            self._thresholds[graph.name] = (int(values[first]), truth[-1])
-        return self._thresholds[graph.name]
 
 
 def _constants_first(statements: Listing[Statement], constant: frozenset[str]) -> list[Statement]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from weft.codegen.device_conditions import StoredTensor, read_number
 from weft.codegen.device_walks import made_in, most_cycles, most_macs, own_macs, reading_of, regions_of, result_bytes
-from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import Comparison, Decide, JoinRequest, Piece, Reading, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import (
     REGISTER_CONSTANTS,
     REGISTER_COUNT,
@@ -65,6 +66,7 @@ class _Joiner:
         self._constant_bytes = 0
         self._registers = REGISTER_IO + 1
         self._mailboxes = 0
+        self._known: dict[Reading, int] = {}
         # At the far end of the scratchpad, where regions seldom are, so that decisions wait for less.
         self._own_vectors = machine.scratchpad_bytes // machine.lanes - 4
         self._made = made_in(request.sequence)
@@ -142,7 +144,7 @@ class _Joiner:
         raise Unjoinable("a transfer touches two tensors")
 
     def _decide(self, step: Decide) -> RegionDecision:
-        mailbox = self._read_decision(step.tensor, step.name)
+        mailbox = self._read(step.comparison.reading, step.name)
         for name in step.results:
             if name not in self._wanted:
                 self._wanted[name] = self._room(result_bytes(step, name))
@@ -150,30 +152,30 @@ class _Joiner:
         below, ends = self._side(step, step.when_below), [self._hold(step.name)]
         self._release(
             jump,
-            Jump(condition=Condition.GREATER_EQUAL, mailbox=mailbox, value=step.threshold, target=len(self._program)),
+            Jump(**_unless(step.comparison), mailbox=mailbox, target=len(self._program)),
         )
         above = self._side(step, step.when_above)
         ends.append(self._hold(step.name))  # a target must stand right behind a JUMP
         for position in ends:
             self._release(position, Jump(target=len(self._program)))
         return RegionDecision(
-            step.name, mailbox, step.threshold, step.below, step.above, own_macs(step.when_below),
-            own_macs(step.when_above), below, above,
+            step.name, mailbox, step.comparison.value, step.below, step.above, own_macs(step.when_below),
+            own_macs(step.when_above), below, above, step.comparison.relation,
         )  # fmt: skip
 
-    def _read_decision(self, tensor: str, name: str) -> int:
-        """The mailbox into which a stored element goes."""
-        binding = self._bindings.get(tensor)
-        if binding is None or binding.layout.elements != 1 or any(binding.layout.pads):
-            raise Unjoinable(f"{name!r} is not decided by one stored element of the program")
-        mailbox = self._mailbox()
-        place = self._places[tensor, binding.layout]
-        lanes, at = self._machine.lanes, self._own_vectors + 2
-        self._emit(Load(register=place.register, offset=place.offset, run_bytes=lanes, scratchpad=at * lanes), name)
-        kind = Source.SCRATCHPAD_S8 if binding.dtype == "int8" else Source.SCRATCHPAD_U8
-        read = Vector(a_source=kind, a=at, b_source=Source.IMMEDIATE, destination=Destination.MAILBOX, d=mailbox)
-        self._emit(read, name)
-        return mailbox
+    def _read(self, reading: Reading, name: str) -> int:
+        """The mailbox that holds a reading's number, which one decision after the other may ask for."""
+        if reading not in self._known:
+            binding = self._bindings.get(reading.tensor)
+            if binding is None:
+                raise Unjoinable(f"{name!r} is not decided by a stored tensor of the program")
+            place = self._places[reading.tensor, binding.layout]
+            stored = StoredTensor(place.register, place.offset, binding.layout, binding.dtype)
+            mailbox = self._mailbox()
+            for each in read_number(reading, stored, mailbox, self._machine, self._constant_place):
+                self._emit(each, name)
+            self._known[reading] = mailbox
+        return self._known[reading]
 
     def _mailbox(self) -> int:
         if self._mailboxes >= MAILBOXES:
@@ -196,17 +198,18 @@ class _Joiner:
         head = len(self._program)
         self._release(position, Jump(target=head))
         self._count(counter, rounds, step.name)
+        mailboxes = dict(self._known)
         if self._sequence(step.body):
             raise Unjoinable(f"{step.name!r}: what is decided in each iteration would not be known afterwards")
-        proceed = self._read_decision(step.tensor, step.name) if step.tensor else -1
+        proceed = -1 if step.comparison is None else self._read(step.comparison.reading, step.name)
         for index, (value, parameter) in enumerate(zip(step.body.results, step.parameters, strict=True)):
             self._hand_on(step, value, parameter, None if index in in_place else places[index])
-        end = self._hold(step.name) if step.tensor else -1
+        self._known = mailboxes
+        end = -1 if step.comparison is None else self._hold(step.name)
         self._emit(Jump(condition=Condition.LESS, mailbox=rounds, value=step.limit, target=head), step.name)
-        if step.tensor:
-            ends_if = Condition.GREATER_EQUAL if step.continues == "below" else Condition.LESS
-            jump = Jump(condition=ends_if, mailbox=proceed, value=step.threshold, target=len(self._program))
-            self._release(end, jump)
+        if step.comparison is not None:
+            ends = _unless(step.comparison) if step.continues == "below" else _where(step.comparison)
+            self._release(end, Jump(**ends, mailbox=proceed, target=len(self._program)))
         return RegionCount(step.name, rounds, own_macs(step.body))
 
     def _first_state(self, step: Repeat, index: int) -> _Place:
@@ -229,6 +232,8 @@ class _Joiner:
         """Whether a state's successor may take its place: by then, every load of the old one has been emitted."""
         value, parameter = step.body.results[index], step.parameters[index]
         if value in self._wanted or step.body.results.count(value) > 1:
+            return False
+        if step.comparison is not None and step.comparison.reading.tensor == parameter:
             return False
         pieces = [each for each in step.body.steps if isinstance(each, Piece)]
         if len(pieces) < len(step.body.steps):
@@ -283,7 +288,9 @@ class _Joiner:
                 self._wanted[value] = self._wanted[name]
             else:
                 copies.append((value, name))
+        mailboxes = dict(self._known)
         decisions = self._sequence(sequence)
+        self._known = mailboxes
         for value, name in copies:
             self._copy(value, self._wanted[name], step.name)
         for name, value in zip(step.results, sequence.results, strict=True):
@@ -358,6 +365,18 @@ class _Joiner:
 
     def _release(self, position: int, jump: Jump) -> None:
         self._program[position] = jump
+
+
+def _where(comparison: Comparison) -> dict[str, int]:
+    """A JUMP that is taken where a comparison holds."""
+    condition = Condition.EQUAL if comparison.relation == "equal" else Condition.LESS
+    return {"condition": condition, "value": comparison.value}
+
+
+def _unless(comparison: Comparison) -> dict[str, int]:
+    """A JUMP that is taken where it does not hold."""
+    condition = Condition.NOT_EQUAL if comparison.relation == "equal" else Condition.GREATER_EQUAL
+    return {"condition": condition, "value": comparison.value}
 
 
 def _page(size: int) -> int:
