@@ -9,7 +9,9 @@ from typing import Any
 from weft.backends import Accelerator
 from weft.conditions import Condition, DeferredValues, condition_of
 from weft.dynamic.rewrite import with_networks
-from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import UNKNOWN, Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.joining_limits import bounded
+from weft.joining_split import split_hosts
 from weft_runtime.control import (
     Block,
     Branch,
@@ -26,10 +28,9 @@ from weft_runtime.control import (
 )
 from weft_runtime.executable import Executable, Region, Step, TensorBinding
 from weft_runtime.host import HostProgram
+from weft_runtime.interpreter import MAX_ITERATIONS
 
 __all__ = ["join_decisions"]
-
-MOST_ROUNDS = 255
 
 
 def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -> Executable:
@@ -42,8 +43,9 @@ def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -
     """
     if executable.control is None:
         return executable
-    joiner = _Joining(executable, accelerators)
-    body = joiner.block(executable.control.body)
+    control = split_hosts(executable, executable.control)
+    joiner = _Joining(replace(executable, control=control), accelerators)
+    body = joiner.block(control.body)
     if not joiner.joined:
         return executable
     return _pruned(replace(
@@ -77,11 +79,16 @@ class _Joining:
             for name in read_by(statement):
                 self._reads[name] = self._reads.get(name, 0) + 1
         self._constant, self._counts = self._constant_counts(executable.control.body)
+        # What a scalar is read from.
+        self._counted = {
+            each.scalar: each.value for each in statements_within(executable.control.body)
+            if isinstance(each, ReadScalar)
+        }  # fmt: skip
 
     def block(self, block: Block) -> Block:
         """The block with joined launches in it, and in the blocks inside."""
         statements: list[Statement] = []
-        waiting = _constants_first(block.statements, self._constant)
+        waiting = self._hosts_first(block.statements)
         while waiting:
             for run in reversed(self._runs(waiting)):
                 needed = _needed(waiting[run.count :], block.results)
@@ -122,6 +129,23 @@ class _Joining:
                     counts[reads[name]] = int(made[own].reshape(-1)[0])
         return frozenset(values), counts
 
+    def _hosts_first(self, statements: Listing[Statement]) -> list[Statement]:
+        """The statements with those first that the host runs on what is there before, so that they part no run; counts
+        that are constant stay with their loops."""
+        first: list[Statement] = []
+        rest: list[Statement] = []
+        late: set[str] = set()
+        for each in statements:
+            by_host = isinstance(each, ReadScalar) or (isinstance(each, Launch) and not any(
+                step.kind == "device" for step in self.networks[each.network].steps
+            ))  # fmt: skip
+            if by_host and not self._is_constant(each) and late.isdisjoint(read_by(each)):
+                first.append(each)
+            else:
+                rest.append(each)
+                late.update(written_by(each))
+        return [*first, *rest]
+
     def _inside(self, statement: Statement) -> Statement:
         match statement:
             case Branch():
@@ -154,14 +178,15 @@ class _Joining:
         if len(processors) != 1:
             return None
         name = f"region_{len(self.regions)}"
-        request = JoinRequest(name, Sequence(steps, results))
         try:
+            request = JoinRequest(name, Sequence(bounded(steps), results))
             region = self._accelerators[next(iter(processors))].join(request)
         except Unjoinable:
             return None
         self.joined.update({each.name: name for each in _regions(steps)})
         self.regions.append(region)
-        inputs = tuple(dict.fromkeys(binding.name for binding in region.inputs))
+        taken = (*(binding.name for binding in region.inputs), *(number.name for number in region.numbers))
+        inputs = tuple(dict.fromkeys(taken))
         outputs = tuple(binding.name for binding in region.outputs)
         step = Step("device", len(self.regions) - 1)
         macs = sum(each.region.macs for each in steps if isinstance(each, Piece))
@@ -218,11 +243,10 @@ class _Joining:
         return replace(found, comparison=replace(found.comparison, reading=reading))
 
     def _repeat(self, loop: Loop) -> Repeat:
-        """A loop of a constant count of 1 to 255 (its counter on the device is a byte), perhaps with a condition that
-        the body computes. Raises Unjoinable."""
-        limit = self._counts.get(loop.count, 0)
-        if loop.condition or loop.stacked or not 1 <= limit <= MOST_ROUNDS:
-            raise Unjoinable("the loop has a condition before it, collects slices, or has no small constant count")
+        """A loop with a count, constant or read before, or a condition that the body computes, or both. Raises
+        Unjoinable."""
+        if loop.condition or loop.stacked:
+            raise Unjoinable("the loop has a condition before it, or collects slices")
         if self._reads.get(loop.index, 0) or self._reads.get(loop.going, 0):
             raise Unjoinable("its body reads the iteration's number")
         if any(name in self._deferred for name in loop.initial):
@@ -230,10 +254,22 @@ class _Joining:
         steps = self._sequence(loop.body.statements, ()).steps
         condition = self._condition(loop.proceed) if loop.proceed else None
         return Repeat(
-            loop.name, limit, None if condition is None else condition.comparison,
+            loop.name, *self._limits(loop), None if condition is None else condition.comparison,
             "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results),
             loop.initial, loop.parameters, loop.results,
         )  # fmt: skip
+
+    def _limits(self, loop: Loop) -> tuple[int, int, str]:
+        """The loop's count, twice, where it is constant; else UNKNOWN, and the number that bounds it at launch."""
+        if not loop.count:
+            return UNKNOWN, UNKNOWN, ""
+        if loop.count not in self._counts:
+            value = self._counted[loop.count]
+            if value in self._deferred:
+                raise Unjoinable("the host computes its count")
+            return UNKNOWN, UNKNOWN, value
+        limit = max(0, self._counts[loop.count])
+        return (limit, limit, "") if limit <= MAX_ITERATIONS else (UNKNOWN, UNKNOWN, "")
 
     def _sequence(self, statements: Listing[Statement], results: tuple[str, ...]) -> Sequence:
         steps: list[Piece | Decide | Repeat] = []
@@ -282,15 +318,6 @@ class _Joining:
             for name in made:
                 names.setdefault(name, f"{name}/{self._fresh}")
         return names
-
-
-def _constants_first(statements: Listing[Statement], constant: frozenset[str]) -> list[Statement]:
-    """The statements with those first that read nothing, so that they part no run; counts stay with their loops."""
-
-    def is_free(statement: Statement) -> bool:
-        return isinstance(statement, Launch) and not statement.inputs and not constant.issuperset(statement.outputs)
-
-    return [*filter(is_free, statements), *(each for each in statements if not is_free(each))]
 
 
 def _regions(steps: Listing[Piece | Decide | Repeat]) -> list[Region]:

@@ -8,11 +8,17 @@ from typing import Literal
 
 from weft_runtime.executable import Region, Relation
 
-__all__ = ["Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat", "Sequence", "Unjoinable"]
+__all__ = [
+    "UNKNOWN", "Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat", "Sequence",
+    "Unjoinable",
+]  # fmt: skip
 
 NumberKind = Literal[
     "element", "maximum", "minimum", "first_maximum", "last_maximum", "first_minimum", "last_minimum", "sum"
 ]
+
+UNKNOWN = -1
+"""Limit of a loop for which none is known yet."""
 
 
 class Unjoinable(Exception):
@@ -68,12 +74,15 @@ class Decide:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A loop of 1 to `limit` iterations, which hands the body's results on as `parameters`. After each it ends unless
-    the comparison comes out as `continues` says: "below" where it has to hold, "above" where it must not. None does not
-    end it."""
+    """A loop of `limit` iterations, or fewer where the number `count` that the host gives at launch (if any) is less;
+    it hands the body's results on as `parameters`. After each iteration it ends unless the comparison comes out as
+    `continues` says: "below" where it has to hold, "above" where it must not; None does not end it. More than `most`
+    iterations are an error that the host reports; `limit` is one more where that can happen."""
 
     name: str
     limit: int
+    most: int
+    count: str
     comparison: Comparison | None
     continues: str
     body: Sequence
