@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weft.dynamic.assemble import assemble
 from weft.dynamic.form import Form
+from weft.dynamic.gates import gate_nodes
 from weft.dynamic.identity import body_key
 from weft.dynamic.narrow import narrow, store_merged
 from weft.dynamic.reference import integer_graph
@@ -17,6 +18,7 @@ __all__ = [
     "Splitting",
     "assemble",
     "body_key",
+    "gate_nodes",
     "integer_graph",
     "narrow",
     "split",
