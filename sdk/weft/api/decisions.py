@@ -8,6 +8,8 @@ from statistics import median
 
 from weft.api.arrays import Arrays
 from weft.dynamic import DecisionMargins, Form, MarginRunner
+from weft.errors import ModelError
+from weft_runtime.control import Branch, Loop, statements_within
 from weft_runtime.interpreter import Decision
 
 __all__ = ["DecisionReport", "DecisionTally"]
@@ -32,13 +34,22 @@ class DecisionTally:
 
     def __init__(self, form: Form) -> None:
         self._runner = MarginRunner(form)
+        self._known = {each.name for each in statements_within(form.body) if isinstance(each, Branch | Loop)}
         self._margins: dict[str, list[float]] = {}
         self._flipped: dict[str, list[float]] = {}
         self._taken: dict[str, int] = {}
         self._flips: dict[str, int] = {}
 
     def compare(self, sample: Arrays, path: Sequence[Decision]) -> None:
-        """One sample, and the path that it took quantized. What comes behind the first difference is not compared."""
+        """One sample, and the path that it took quantized. What comes behind the first difference is not compared.
+
+        Raises ModelError for a decision that the float program does not have.
+        """
+        for step in path:
+            if step.name not in self._known:
+                raise ModelError(
+                    f"the float model has no decision {step.name!r}: the quantized one was not made from it"
+                )
         wanted, margins = self._runner.run(sample)
         for step, found in zip(wanted, margins, strict=True):
             known = [each for each in (*found.conditions, found.count) if each is not None]
