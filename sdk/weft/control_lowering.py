@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from weft.dynamic import Form, body_key, narrow
+from weft.dynamic import Form, body_key, gate_nodes, narrow
 from weft.dynamic.form import normalize_network
 from weft.dynamic.rewrite import with_networks
 from weft.dynamic.types import is_static
@@ -18,6 +18,7 @@ from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, S
 __all__ = ["lower_form"]
 
 UNKNOWN_SHAPES = "runs on the host: the extents of its sub-network's inputs are not known before it runs"
+GATE = "only decisions depend on it"
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     numbers: dict[bytes, int] = {}
     calls: list[_Call] = []
     pinned: set[str] = set()
-    for index, network in enumerate(form.networks):
+    integers = tuple(map(integerize, form.networks))
+    gates = gate_nodes(form.with_networks(integers))
+    for index, (network, integer) in enumerate(zip(form.networks, integers, strict=True)):
         progress("partition", index / len(form.networks))
-        integer = integerize(network)
         names = [node.name for node in integer.proto.graph.node]
         pins = {name: where for name, where in request.pins.items() if name in names}
         pinned |= pins.keys()
@@ -46,7 +48,7 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
             numbers[key] = len(bodies)
             bodies.append(_lower_network(network, replace(request, pins=pins)))
         own = bodies[numbers[key]].nodes
-        reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
+        reports = tuple(_reported(node, name, gates[index]) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
     for name in request.pins.keys() - pinned:
         raise CompileError(
@@ -58,6 +60,12 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         each if each.decisions else request.accelerators[each.processor].resident(each) for each in joined.regions
     )  # fmt: skip
     return replace(joined, regions=tuple(regions))
+
+
+def _reported(node: NodeReport, name: str, gates: frozenset[str]) -> NodeReport:
+    """A body's node under the name that one of its sub-networks has for it."""
+    reason = f"{node.reason}; {GATE}" if name in gates else node.reason
+    return replace(node, name=name, reason=reason)
 
 
 def _lower_network(normalized: Model, request: Request) -> Executable:
