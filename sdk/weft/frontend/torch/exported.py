@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,8 +11,10 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from weft.errors import SourceError
+from weft.frontend.torch.location import user_place
 from weft.frontend.torch.program import Block, CapturedProgram
 
+CONSTANT_COPIES = {torch.ops.aten.lift_fresh_copy.default, torch.ops.aten.detach_.default}
 WEIGHT_KINDS = {InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR}
 
 
@@ -21,7 +25,7 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
     extents that are free but were specialized.
     """
     refuse_free_extents(exported)
-    functional = exported.run_decompositions({})
+    functional = _functionalized(exported, name)
     signature = functional.graph_signature
     weights: dict[str, tuple[str, torch.Tensor]] = {}
     inputs: list[str] = []
@@ -47,6 +51,42 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
             )
     outputs = tuple(f"output_{index}" for index in range(len(signature.output_specs)))
     return CapturedProgram(block_of(functional.graph_module), weights, tuple(inputs), outputs, name)
+
+
+def _functionalized(exported: ExportedProgram, name: str) -> ExportedProgram:
+    """The program without changes in place."""
+    with copied_constants(exported.graph_module):
+        try:
+            return exported.run_decompositions({})
+        except Exception as error:
+            text = str(error).strip()
+            place = user_place(text)
+            reason = f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+            raise SourceError(
+                f"{place or f'{name}: '}PyTorch cannot take the changes in place out of this program ({reason}); "
+                "write what changes a tensor so that it gives a new one"
+            ) from error
+
+
+@contextlib.contextmanager
+def copied_constants(module: torch.fx.GraphModule) -> Iterator[None]:
+    """While this lasts, constants written in the source are copied by `clone`.
+
+    A program has them as `lift_fresh_copy` and `detach_`, which PyTorch cannot make functional within bodies of
+    cond, while_loop and scan (2.13).
+    """
+    changed: list[tuple[torch.fx.Node, Any]] = []
+    for part in module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            if node.target in CONSTANT_COPIES and len(node.all_input_nodes) == 1:
+                changed.append((node, node.target))
+    try:
+        for node, _ in changed:
+            node.target = torch.ops.aten.clone.default
+        yield
+    finally:
+        for node, target in changed:
+            node.target = target
 
 
 def block_of(module: torch.fx.GraphModule) -> Block:
