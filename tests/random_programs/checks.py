@@ -45,6 +45,7 @@ class Figures:
 
     refused: str = ""
     kept_whole: Counter[str] = field(default_factory=Counter)
+    traced_again: int = 0
     edges: int = 0
     samples: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
@@ -77,7 +78,13 @@ def _from_export(program: Program, folder: Path, figures: Figures) -> Model | No
     import torch
 
     def given(module: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> Model:
-        return weft.from_torch(torch.export.export(module, examples))
+        strict = bool(program.seed % 3)
+        try:
+            exported = torch.export.export(module, examples, strict=strict)
+        except Exception:  # PyTorch's tracers fail on some nestings; the other one then takes it
+            figures.traced_again = 1
+            exported = torch.export.export(module, examples, strict=not strict)
+        return weft.from_torch(exported)
 
     return _from_torch(program, export_source(program), folder, figures, given)
 

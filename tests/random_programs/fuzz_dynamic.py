@@ -65,7 +65,8 @@ def _one_way(way: str, options: argparse.Namespace, folder: Path) -> int:
     print(f"{way}: {options.programs} programs in {time.monotonic() - start:.0f} s, {failures} failed, {refused} refused; "
           f"{total.samples} samples ({total.edges} on an edge); decisions opened {total.decisions['host']}, "
           f"on the device {total.decisions['device']}; outcomes {dict(total.outcomes.most_common())}; "
-          f"golden {total.golden} programs, RTL {total.rtl_programs} launches")  # fmt: skip
+          f"golden {total.golden} programs, RTL {total.rtl_programs} launches"
+          + (f"; PyTorch's first tracer failed on {total.traced_again}" if way == "export" else ""))  # fmt: skip
     for reason, count in (refusals + total.kept_whole).most_common():
         print(f"  {count} x {reason}")
     return failures
@@ -73,6 +74,7 @@ def _one_way(way: str, options: argparse.Namespace, folder: Path) -> int:
 
 def _add(total: Figures, found: Figures) -> None:
     total.edges += found.edges
+    total.traced_again += found.traced_again
     total.samples += found.samples
     total.golden += found.golden
     total.rtl_programs += found.rtl_programs

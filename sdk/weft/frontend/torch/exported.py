@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,10 +9,11 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from weft.errors import SourceError
-from weft.frontend.torch.location import user_place
-from weft.frontend.torch.program import Block, CapturedProgram
+from weft.frontend.torch.program import CONSTANT_COPIES, Block, CapturedProgram
+from weft.frontend.torch.sections import where
 
-CONSTANT_COPIES = {torch.ops.aten.lift_fresh_copy.default, torch.ops.aten.detach_.default}
+TRAINABLE = {"aten::batch_norm", "aten::instance_norm"}
+TRAINING = 5
 WEIGHT_KINDS = {InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR}
 
 
@@ -54,39 +53,37 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
 
 
 def _functionalized(exported: ExportedProgram, name: str) -> ExportedProgram:
-    """The program without changes in place."""
-    with copied_constants(exported.graph_module):
-        try:
-            return exported.run_decompositions({})
-        except Exception as error:
-            text = str(error).strip()
-            place = user_place(text)
-            reason = f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
-            raise SourceError(
-                f"{place or f'{name}: '}PyTorch cannot take the changes in place out of this program ({reason}); "
-                "write what changes a tensor so that it gives a new one"
-            ) from error
+    """The program without changes in place.
 
-
-@contextlib.contextmanager
-def copied_constants(module: torch.fx.GraphModule) -> Iterator[None]:
-    """While this lasts, constants written in the source are copied by `clone`.
-
-    A program has them as `lift_fresh_copy` and `detach_`, which PyTorch cannot make functional within bodies of
-    cond, while_loop and scan (2.13).
+    PyTorch (2.13) fails here at constants within nested bodies of cond, while_loop and scan; a program that changes
+    nothing in place does not need it.
     """
-    changed: list[tuple[torch.fx.Node, Any]] = []
+    try:
+        return exported.run_decompositions({})
+    except Exception as error:
+        changing = _first_change(exported.graph_module)
+        if changing is None:
+            return exported
+        text = str(error).strip()
+        reason = f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+        raise SourceError(
+            f"{where(changing) or f'{name}: '}PyTorch cannot take the change in place by {changing.target} out of this "
+            f"program ({reason}); compute a new value instead"
+        ) from error
+
+
+def _first_change(module: torch.fx.GraphModule) -> torch.fx.Node | None:
+    """The first node, within bodies too, that may change something in place."""
     for part in module.modules():
         for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
-            if node.target in CONSTANT_COPIES and len(node.all_input_nodes) == 1:
-                changed.append((node, node.target))
-    try:
-        for node, _ in changed:
-            node.target = torch.ops.aten.clone.default
-        yield
-    finally:
-        for node, target in changed:
-            node.target = target
+            target = node.target
+            if not isinstance(target, torch._ops.OpOverload) or target in CONSTANT_COPIES:
+                continue
+            # In training these change running statistics, which their schemas do not say.
+            trains = target._schema.name in TRAINABLE and any(each is True for each in node.args[: TRAINING + 1])
+            if target._schema.is_mutable or trains:
+                return node
+    return None
 
 
 def block_of(module: torch.fx.GraphModule) -> Block:

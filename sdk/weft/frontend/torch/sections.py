@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from weft.errors import SourceError
 from weft.frontend.torch.location import user_place
-from weft.frontend.torch.program import COND, SCAN, WHILE_LOOP, Block, CapturedProgram
+from weft.frontend.torch.program import COND, CONSTANT_COPIES, SCAN, WHILE_LOOP, Block, CapturedProgram
 
 UNDERSTOOD = "cond, while_loop and scan"
 
@@ -148,6 +148,8 @@ def _call(section: Section, node: fx.Node) -> None:
         raise SourceError(f"{where(node)}the operator {node.target} has no ONNX form; use {UNDERSTOOD}")
     elif node.target is operator.getitem and isinstance(section.values.get(node.args[0]), tuple):
         section.values[node] = section.values[node.args[0]][node.args[1]]
+    elif node.target in CONSTANT_COPIES:
+        section.values[node] = _operand(section, node.args[0])
     else:
         section.straight.append(node)
         example = node.meta.get("val")
