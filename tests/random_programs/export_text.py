@@ -92,18 +92,25 @@ class ExportText:
         test, body, step = f"test_{self.count}", f"body_{self.count}", f"step_{self.count}"
         changed = assigned(statement.body)
         names = ", ".join(changed)
-        self.line(indent, f"def {test}({step}, {names}):")
+        given = ", ".join(f"{each}.clone()" for each in changed)
+        going, going_on, goes = "", "", ""
         if isinstance(statement, While):
-            self.line(indent + 1, f"return ({step} < {statement.limit}) & ({self.test(statement.test)})")
+            held = f"({step} < {statement.limit}) & ({self.test(statement.test)})"
+            if not statement.tested_first:
+                held = f"({step} < {statement.limit}) & going"
+                going, going_on, goes = "going, ", f"{self.test(statement.test)}, ", "torch.tensor(True), "
         else:
             limit = statement.count if isinstance(statement.count, int) else f"torch.clamp({statement.count}, 0, 3)"
-            self.line(indent + 1, f"return {step} < {limit}")
-        self.line(indent, f"def {body}({step}, {names}):")
+            held = f"{step} < {limit}"
+        self.line(indent, f"def {test}({step}, {going}{names}):")
+        self.line(indent + 1, f"return {held}")
+        self.line(indent, f"def {body}({step}, {going}{names}):")
         self.line(indent + 1, f"{statement.counter} = {step} + {int(isinstance(statement, While))}")
         self.block(indent + 1, statement.body)
-        self.line(indent + 1, f"return {step} + 1, {', '.join(f'{each}.clone()' for each in changed)}")
+        self.line(indent + 1, f"return {step} + 1, {going_on}{given}")
         zero = self.random.choice(["torch.tensor(0)", "torch.zeros((), dtype=torch.int64)"])
-        self.line(indent, f"_, {names} = while_loop({test}, {body}, ({zero}, {names}))")
+        ignored = "_, _" if going else "_"
+        self.line(indent, f"{ignored}, {names} = while_loop({test}, {body}, ({zero}, {goes}{names}))")
 
     def rows(self, indent: int, statement: Rows) -> None:
         self.count += 1

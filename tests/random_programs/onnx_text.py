@@ -7,6 +7,7 @@ import random
 import numpy as np
 import onnx
 from conditions import test_nodes
+from onnx import helper
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
 from operations import (
     ELEMENTS, OPERATIONS, SHAPES, SIDE, WIDTH, float_constant, layer_node, shaped, whole,
@@ -35,10 +36,14 @@ class OnnxText:
         features = self.program.features
         vector = g.value("vector", FLOAT, [1, WIDTH])
         first = layer_node(g, vector, "square", 0)
-        names = {"v0": first, "v1": g.node("Tanh", [vector]), "v2": g.node("Mul", [vector, float_constant(g, 0.5)])}
+        if features.layers_alone:
+            names = {"v0": first, "v1": layer_node(g, first, "square", 1), "v2": layer_node(g, first, "square", 2)}
+        else:
+            half = g.node("Mul", [vector, float_constant(g, 0.5)])
+            names = {"v0": first, "v1": g.node("Tanh", [vector]), "v2": half}
         if features.images:
             names["m0"] = layer_node(g, shaped(g, first, [1, 1, SIDE, SIDE]), "entry", 0)
-            names["m1"] = g.node("Mul", [names["m0"], float_constant(g, 0.5)])
+            names["m1"] = g.node("Add", [names["m0"], names["m0"]])
         if features.numbers:
             count = shaped(g, g.value("count", INT64, [1]), []) if features.count_is_input else whole(g, 0)
             names.update(n0=count, n1=whole(g, 1))
@@ -84,7 +89,8 @@ class OnnxText:
         changed = assigned(statement.body)
         start = ""
         if isinstance(statement, While):
-            limit, start = whole(g, statement.limit), test_nodes(g, statement.test, names)
+            limit = whole(g, statement.limit)
+            start = test_nodes(g, statement.test, names) if statement.tested_first else ""
         else:
             limit = self.count(g, statement.count, names)
         body = g.body()
@@ -114,10 +120,13 @@ class OnnxText:
         self.block(body, statement.body, inner)
         collected = layer_node(body, inner[statement.collected], "classes", statement.use.layer)
         backwards = [int(statement.backwards)]
+        graph = body.graph([*(inner[each] for each in changed), collected])
+        kinds = [*((ELEMENTS[KIND_OF[each]], SHAPES[KIND_OF[each]]) for each in changed), (FLOAT, [1, WIDTH // 4])]
+        for value, (element, shape) in zip(graph.output, kinds, strict=True):  # ONNX Runtime's Scan asks for shapes
+            value.type.CopyFrom(helper.make_tensor_type_proto(element, shape))
         *given, slices = g.node(
             "Scan", [*(names[each] for each in changed), rows], len(changed) + 1,
-            body=body.graph([*(inner[each] for each in changed), collected]), num_scan_inputs=1,
-            scan_input_directions=backwards, scan_output_directions=backwards,
+            body=graph, num_scan_inputs=1, scan_input_directions=backwards, scan_output_directions=backwards,
         )  # fmt: skip
         names.update(zip(changed, given, strict=True))
         names[statement.target] = shaped(g, slices, [1, WIDTH])

@@ -37,9 +37,12 @@ def constructor(program: Program) -> list[str]:
 
 def first_lines(program: Program, number: str) -> list[str]:
     """How the variables begin; `number` is the text for the input number."""
-    lines = ["v0, v1, v2 = self.square_0(vector), torch.tanh(vector), vector * 0.5"]
+    others = "torch.tanh(vector), vector * 0.5"
+    if program.features.layers_alone:
+        others = "self.square_1(self.square_0(vector)), self.square_2(self.square_0(vector))"
+    lines = [f"v0, v1, v2 = self.square_0(vector), {others}"]
     if program.features.images:
-        lines += [f"m0 = self.entry_0(v0.reshape(1, 1, {SIDE}, {SIDE}))", "m1 = m0 * 0.5"]
+        lines += [f"m0 = self.entry_0(v0.reshape(1, 1, {SIDE}, {SIDE}))", "m1 = m0 + m0"]
     if program.features.numbers:
         lines += [f"n0, n1 = {number}"]
     return lines
@@ -91,10 +94,14 @@ class PythonText:
             case If():
                 self.branch(indent, statement, "if")
             case While(limit=limit, body=body, counter=counter):
+                tested = f" and ({self.test(statement.test)})" if statement.tested_first else ""
                 self.line(indent, f"{counter} = 0")
-                self.line(indent, f"while {counter} < {limit} and ({self.test(statement.test)}):")
+                self.line(indent, f"while {counter} < {limit}{tested}:")
                 self.line(indent + 1, f"{counter} += 1")
                 self.block(indent + 1, body)
+                if not statement.tested_first:
+                    self.line(indent + 1, f"if not ({self.test(statement.test)}):")
+                    self.line(indent + 2, "break")
             case For(count=count, body=body, counter=counter):
                 times = count if isinstance(count, int) else f"min(max({count}, 0), 3)"
                 self.line(indent, f"for {counter} in range({times}):")

@@ -11,6 +11,7 @@ from operations import IMAGE, NUMBER, OPERATIONS, VECTOR, Operation, Use
 DEPTH = 3
 MAX_STATEMENTS = 20
 VARIABLES = {VECTOR: ("v0", "v1", "v2"), IMAGE: ("m0", "m1"), NUMBER: ("n0", "n1")}
+ON_DEVICE = ("sum", "sum_images", "difference")
 KIND_OF = {name: kind for kind, names in VARIABLES.items() for name in names}
 
 
@@ -55,12 +56,15 @@ class If:
 
 @dataclass(frozen=True)
 class While:
-    """At most `limit` times, as long as the test holds in front of an iteration; `counter` counts from 1 inside."""
+    """At most `limit` times, as long as the test holds behind an iteration, and in front of the first one, too, if
+    `tested_first`; `counter` counts from 1 inside.
+    """
 
     limit: int
     test: Test
     body: Block
     counter: str
+    tested_first: bool
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,11 @@ Block = tuple[Statement, ...]
 
 @dataclass(frozen=True)
 class Features:
-    """What a program may have; drawn for each program, so that many have few kinds of statements (and run on the
-    accelerator as a whole) and some have all.
+    """What a program may have; drawn for each program, so that many have few kinds of statements, and some all.
+    `layers_alone`: operators that the accelerator has, so that it takes the decisions, too.
     """
 
+    layers_alone: bool
     images: bool
     numbers: bool
     rows: bool
@@ -217,7 +222,8 @@ class Grower:
         if kind == "while":
             test = self.test()
             counter = f"i{self.names}"
-            return While(self.random.randint(1, 5), test, self.counted(counter, depth, leaving), counter)
+            first = self.random.random() < (0.2 if self.features.layers_alone else 0.6)
+            return While(self.random.randint(1, 5), test, self.counted(counter, depth, leaving), counter, first)
         if kind == "for":
             count: int | str = self.random.randint(0, 4)
             if self.features.numbers and self.random.random() < 0.5:
@@ -251,10 +257,10 @@ class Grower:
             self.random.choice(VARIABLES[VECTOR]), self.use("classes"), self.random.choice(VARIABLES[VECTOR]),
         )  # fmt: skip
 
-    def assign(self, kind: str = "") -> Assign:
+    def assign(self) -> Assign:
         """A straight operator; linear layers and convolutions more often than others."""
         found = [each for each in OPERATIONS.values() if each.name != "row_added" and self.allowed(each)]
-        operation = self.random.choice([each for each in found if not kind or each.result == kind])
+        operation = self.random.choice(found)
         if not operation.layer and self.random.random() < 0.4:
             operation = OPERATIONS["square_relu"]
         sources = tuple(self.source(each) for each in operation.sources)
@@ -267,6 +273,8 @@ class Grower:
         return self.random.choice((*names, *self.counters) if kind == NUMBER else names)
 
     def allowed(self, operation: Operation) -> bool:
+        if self.features.layers_alone and not operation.layer and operation.name not in ON_DEVICE:
+            return False
         kinds = (*operation.sources, operation.result)
         return (self.features.images or IMAGE not in kinds) and (self.features.numbers or NUMBER not in kinds)
 
@@ -289,7 +297,8 @@ class Grower:
         return self.compare()
 
     def compare(self) -> Compare:
-        forms = ["score"] * 4 + ["sigmoid"] * 3 + ["element", "largest", "argmax", "confidence"]
+        forms = ["score"] * 4 + ["sigmoid"] * 3
+        forms += ["element", "largest", "argmax", "confidence"] * (not self.features.layers_alone)
         forms += ["number", "odd"] * self.features.numbers + ["image"] * self.features.images
         form = self.random.choice(forms)
         kind = {"number": NUMBER, "odd": NUMBER, "image": IMAGE}.get(form, VECTOR)
@@ -304,10 +313,11 @@ class Grower:
 def grow(seed: int, *, leaves: bool) -> Program:
     """The program of a seed; `leaves` allows early returns, breaks and continues."""
     draw = random.Random(seed * 7919 + 13)
-    numbers = draw.random() < 0.4
+    alone = draw.random() < 0.4
+    numbers = not alone and draw.random() < 0.5
     features = Features(
-        images=draw.random() < 0.4, numbers=numbers, rows=draw.random() < 0.35, leaves=leaves,
-        combined=draw.random() < 0.3, count_is_input=numbers and draw.random() < 0.5,
+        layers_alone=alone, images=draw.random() < 0.4, numbers=numbers, rows=draw.random() < 0.4, leaves=leaves,
+        combined=draw.random() < (0.1 if alone else 0.4), count_is_input=numbers and draw.random() < 0.5,
     )  # fmt: skip
     grower = Grower(seed, features)
     body = grower.block(0, False, True, least=3)
@@ -336,7 +346,7 @@ def _with_results(block: Block, results: tuple[str, ...]) -> Block:
 
 def layers_of(program: Program) -> list[tuple[str, int]]:
     """Every layer that a program uses, once."""
-    found: dict[tuple[str, int], None] = {(name, 0): None for name in ("square", "entry")}
+    found: dict[tuple[str, int], None] = dict.fromkeys([("square", 0), ("square", 1), ("square", 2), ("entry", 0)])
     for each in statements_of(program.body):
         match each:
             case Assign(operation=operation, use=use) if OPERATIONS[operation].layer:
