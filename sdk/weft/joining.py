@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Listing
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+import onnx
+
 from weft.backends import Accelerator
-from weft.conditions import Condition, DeferredValues, condition_of
+from weft.conditions import Composite, Condition, DeferredValues, condition_of
 from weft.dynamic.rewrite import with_networks
-from weft.ir.device_control import UNKNOWN, Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import (
+    UNKNOWN,
+    Collected,
+    Comparison,
+    Decide,
+    JoinRequest,
+    Piece,
+    Reading,
+    Repeat,
+    Sequence,
+    Unjoinable,
+)
 from weft.joining_limits import bounded
+from weft.joining_slices import OpenLoop, sliced, truth_binding, whole_of
 from weft.joining_split import split_hosts
 from weft_runtime.control import (
     Block,
@@ -26,7 +41,7 @@ from weft_runtime.control import (
     statements_within,
     written_by,
 )
-from weft_runtime.executable import Executable, Region, Step, TensorBinding
+from weft_runtime.executable import Executable, HostGraph, Region, Step, TensorBinding, TensorSignature
 from weft_runtime.host import HostProgram
 from weft_runtime.interpreter import MAX_ITERATIONS
 
@@ -48,9 +63,11 @@ def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -
     body = joiner.block(control.body)
     if not joiner.joined:
         return executable
-    return _pruned(replace(
-        executable, regions=tuple(joiner.regions), control=ControlFlow(tuple(joiner.networks), body),
-    ), joiner.joined)  # fmt: skip
+    changed = replace(
+        executable, regions=tuple(joiner.regions), host_graphs=tuple(joiner.hosts),
+        control=ControlFlow(tuple(joiner.networks), body),
+    )  # fmt: skip
+    return _pruned(changed, joiner.joined)
 
 
 @dataclass(frozen=True)
@@ -61,18 +78,31 @@ class _Taken:
     steps: tuple[Piece | Decide | Repeat, ...]
 
 
+@dataclass(frozen=True)
+class _Late:
+    """A value that the host computes behind a joined launch."""
+
+    name: str
+    composite: Composite
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.composite.inputs.values())
+
+
 class _Joining:
     def __init__(self, executable: Executable, accelerators: Listing[Accelerator]) -> None:
         assert executable.control is not None
         self.networks: list[Network] = list(executable.control.networks)
         self.regions: list[Region] = list(executable.regions)
         self.joined: dict[str, str] = {}
-        self._hosts = executable.host_graphs
+        self.hosts: list[HostGraph] = list(executable.host_graphs)
         self._accelerators = accelerators
         self._deferred = DeferredValues()
         self._scalars: dict[str, str] = {}
         self._stored: dict[str, TensorBinding] = {}
         self._conditions: dict[tuple[bytes, tuple[int, ...], str], Condition | str] = {}
+        self._open: list[OpenLoop] = []
         self._fresh = 0
         self._reads: dict[str, int] = {}
         for statement in statements_within(executable.control.body):
@@ -87,18 +117,21 @@ class _Joining:
 
     def block(self, block: Block) -> Block:
         """The block with joined launches in it, and in the blocks inside."""
-        statements: list[Statement] = []
-        waiting = self._hosts_first(block.statements)
+        statements, waiting = self._hosts_first(block.statements)
         while waiting:
             for run in reversed(self._runs(waiting)):
                 needed = _needed(waiting[run.count :], block.results)
                 made = {name for each in waiting[: run.count] for name in written_by(each)}
-                if any(name in made and (name in self._deferred or name in self._scalars) for name in needed):
+                try:
+                    late = self._late(made & needed)
+                except Unjoinable:
                     continue  # the host needs what it would not compute
-                launch = self._joined(run.steps, needed)
+                launch = self._joined(run.steps, needed.union(*(each.reads for each in late)))
                 if launch is not None:
-                    statements += [each for each in waiting[: run.count] if self._is_constant(each)]
-                    statements.append(launch)
+                    kept = self._kept(waiting[: run.count], needed.union(*(each.reads for each in late)))
+                    statements += [each for each in kept if isinstance(each, Launch)]
+                    statements += [launch, *self._computed_late(late)]
+                    statements += [each for each in kept if isinstance(each, ReadScalar)]
                     waiting = waiting[run.count :]
                     break
             else:
@@ -106,10 +139,45 @@ class _Joining:
                 waiting = waiting[1:]
         return Block(tuple(statements), block.results)
 
+    def _kept(self, statements: Listing[Statement], needed: Set[str]) -> list[Statement]:
+        """Of joined statements the constants, and scalars that the host reads, that others still need."""
+        kept: list[Statement] = []
+        wanted = set(needed)
+        for each in reversed(statements):
+            if (self._is_constant(each) or isinstance(each, ReadScalar)) and not wanted.isdisjoint(written_by(each)):
+                kept.append(each)
+                wanted.update(read_by(each))
+        return kept[::-1]
+
+    def _late(self, needed: Set[str]) -> list[_Late]:
+        """What the host computes behind a joined launch, of what it would have computed before: deferred values, also
+        those that it reads as scalars. Raises Unjoinable."""
+        values = {self._scalars.get(name, name) for name in needed}
+        return [_Late(name, self._deferred.composite(name)) for name in sorted(values) if name in self._deferred]
+
+    def _computed_late(self, late: Listing[_Late]) -> list[Statement]:
+        statements: list[Statement] = []
+        for each in late:
+            composite = each.composite
+            name = f"host_{len(self.hosts)}"
+            model = onnx.ModelProto()
+            model.CopyFrom(composite.model)
+            graph = HostGraph(
+                name, model.SerializeToString(deterministic=True), tuple(composite.inputs), (composite.output,)
+            )
+            self.hosts.append(graph)
+            step = Step("host", len(self.hosts) - 1)
+            network = Network(f"network_{len(self.networks)}", graph.inputs, graph.outputs, (step,), 0)
+            self.networks.append(network)
+            statements.append(Launch(len(self.networks) - 1, tuple(composite.inputs.values()), (each.name,)))
+        return statements
+
     def _constant_counts(self, body: Block) -> tuple[frozenset[str], dict[str, int]]:
-        """Values that are constant and only read as numbers of iterations, and these numbers by scalar."""
+        """Values that are constant and only read as numbers of iterations, or as conditions before loops, and these
+        numbers by scalar."""
         statements = list(statements_within(body))
-        loops = {statement.count for statement in statements if isinstance(statement, Loop)}
+        loops = {each for statement in statements if isinstance(statement, Loop)
+                 for each in (statement.count, statement.condition)}  # fmt: skip
         reads = {
             each.value: each.scalar for each in statements if isinstance(each, ReadScalar) and each.scalar in loops
         }
@@ -122,16 +190,16 @@ class _Joining:
             assert isinstance(launch, Launch)
             made: dict[str, Any] = {}
             for step in network.steps:
-                made |= HostProgram(self._hosts[step.index]).run(made)
+                made |= HostProgram(self.hosts[step.index]).run(made)
             for own, name in zip(network.outputs, launch.outputs, strict=True):
                 if name in reads and self._reads[name] == 1 and made[own].size == 1:
                     values.add(name)
                     counts[reads[name]] = int(made[own].reshape(-1)[0])
         return frozenset(values), counts
 
-    def _hosts_first(self, statements: Listing[Statement]) -> list[Statement]:
-        """The statements with those first that the host runs on what is there before, so that they part no run; counts
-        that are constant stay with their loops."""
+    def _hosts_first(self, statements: Listing[Statement]) -> tuple[list[Statement], list[Statement]]:
+        """Statements that the host runs on what is there before, which come first so that they part no run, and the
+        others; counts that are constant stay with their loops."""
         first: list[Statement] = []
         rest: list[Statement] = []
         late: set[str] = set()
@@ -144,7 +212,7 @@ class _Joining:
             else:
                 rest.append(each)
                 late.update(written_by(each))
-        return [*first, *rest]
+        return first, rest
 
     def _inside(self, statement: Statement) -> Statement:
         match statement:
@@ -227,6 +295,11 @@ class _Joining:
         if len(composite.inputs) != 1:
             raise Unjoinable("the condition is not computed from one tensor alone")
         (tensor,) = composite.inputs.values()
+        if any(each.index == tensor for each in self._open):
+            truth = f"{value}/truth"
+            opened = next(each for each in self._open if each.index == tensor)
+            opened.slices[truth] = sliced(composite, truth, truth_binding(truth), opened)
+            return Condition(Comparison(Reading(truth, "element", (0,)), "below", 1), False)
         if tensor not in self._stored:
             raise Unjoinable("the condition is computed from what the host has")
         binding = self._stored[tensor]
@@ -243,21 +316,56 @@ class _Joining:
         return replace(found, comparison=replace(found.comparison, reading=reading))
 
     def _repeat(self, loop: Loop) -> Repeat:
-        """A loop with a count, constant or read before, or a condition that the body computes, or both. Raises
-        Unjoinable."""
-        if loop.condition or loop.stacked:
-            raise Unjoinable("the loop has a condition before it, or collects slices")
-        if self._reads.get(loop.index, 0) or self._reads.get(loop.going, 0):
-            raise Unjoinable("its body reads the iteration's number")
+        """A loop with a count, constant or read before, or a condition that the body computes, or both; one before it;
+        and slices that it takes by the iteration's number, or gives. Raises Unjoinable."""
         if any(name in self._deferred for name in loop.initial):
             raise Unjoinable("the host computes its first state")
+        limits, begins, allowed = self._limits(loop), None, ""
+        if loop.condition in self._counts:
+            limits = limits if self._counts[loop.condition] else (0, 0, "")
+        elif loop.condition and self._counted[loop.condition] in self._deferred:
+            begins = self._condition(loop.condition)
+        elif loop.condition:
+            allowed = self._counted[loop.condition]
+        opened = OpenLoop(loop.index, loop.index_rank, limits[0])
+        self._open.append(opened)
         steps = self._sequence(loop.body.statements, ()).steps
         condition = self._condition(loop.proceed) if loop.proceed else None
-        return Repeat(
-            loop.name, *self._limits(loop), None if condition is None else condition.comparison,
-            "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results),
-            loop.initial, loop.parameters, loop.results,
+        self._open.pop()
+        states = len(loop.results)
+        repeat = Repeat(
+            loop.name, *limits, None if condition is None else condition.comparison,
+            "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results[:states]),
+            loop.initial, loop.parameters, loop.results, None if begins is None else begins.comparison,
+            "below" if begins is None or begins.holds else "above", allowed, tuple(opened.slices.values()),
         )  # fmt: skip
+        pairs = zip(loop.body.results[states:], loop.stacked, strict=True)
+        return replace(repeat, collected=tuple(self._collected(repeat, *pair) for pair in pairs))
+
+    def _collected(self, repeat: Repeat, value: str, signature: TensorSignature) -> Collected:
+        """What the accelerator collects: a stored tensor, which the host may dequantize when all is there. Raises
+        Unjoinable where the number of slices is not constant, or the host would compute them."""
+        if repeat.changes or not repeat.limit:
+            raise Unjoinable("the number of collected slices is not constant")
+        if value in self._stored:
+            return Collected(value, signature.name, self._stored[value])
+        if value not in self._deferred:
+            raise Unjoinable("what is collected is not made in the loop")
+        source, graph = whole_of(self._deferred.composite(value), value)
+        if source not in self._stored:
+            raise Unjoinable("what is collected is not made in the loop")
+        stored = f"{signature.name}/stored"
+        self._deferred.add(graph, {graph.inputs[0]: stored, graph.outputs[0]: signature.name})
+        return Collected(source, stored, self._stored[source])
+
+    def _slice(self, name: str, binding: TensorBinding) -> None:
+        """A deferred value becomes one that iterations take by their number. Raises Unjoinable."""
+        composite = self._deferred.composite(name)
+        loops = [each for each in self._open if each.index in composite.inputs.values()]
+        if len(loops) != 1:
+            raise Unjoinable("the host computes in it")
+        loops[0].slices[name] = sliced(composite, name, binding, loops[0])
+        self._stored[name] = replace(binding, name=name)
 
     def _limits(self, loop: Loop) -> tuple[int, int, str]:
         """The loop's count, twice, where it is constant; else UNKNOWN, and the number that bounds it at launch."""
@@ -296,11 +404,12 @@ class _Joining:
         pieces = []
         for step in network.steps:
             if step.kind == "host":
-                self._deferred.add(self._hosts[step.index], names)
+                self._deferred.add(self.hosts[step.index], names)
                 continue
             region = self.regions[step.index]
-            if any(names[binding.name] in self._deferred for binding in region.inputs):
-                raise Unjoinable("the host computes in it")
+            for binding in region.inputs:
+                if names[binding.name] in self._deferred and names[binding.name] not in self._stored:
+                    self._slice(names[binding.name], binding)
             self._stored.update({names[binding.name]: binding for binding in region.outputs})
             pieces.append(Piece(region, names))
         return tuple(pieces)
@@ -313,7 +422,7 @@ class _Joining:
         for step in network.steps:
             device = step.kind == "device"
             made = (
-                [each.name for each in self.regions[step.index].outputs] if device else self._hosts[step.index].outputs
+                [each.name for each in self.regions[step.index].outputs] if device else self.hosts[step.index].outputs
             )
             for name in made:
                 names.setdefault(name, f"{name}/{self._fresh}")
@@ -339,6 +448,7 @@ def _made(steps: Listing[Piece | Decide | Repeat]) -> list[str]:
             names += [step.names[binding.name] for binding in step.region.outputs]
         else:
             names += step.results
+            names += [each.result for each in step.collected] if isinstance(step, Repeat) else []
     return names
 
 

@@ -18,7 +18,7 @@ import weft
 from weft import joining_limits
 from weft.api.cosimulation import cosim_model
 from weft.api.race_check import check
-from weft.codegen import device_counters
+from weft.codegen import device_program
 from weft.dynamic import integer_graph
 from weft.errors import SessionError
 from weft.frontend import load, normalize
@@ -205,7 +205,7 @@ def test_random_programs(seed: int) -> None:
 
 def test_counters_in_memory_where_no_row_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers of three bytes: 300 iterations need two."""
-    monkeypatch.setattr(device_counters, "free_rows", lambda regions, machine: [])
+    monkeypatch.setattr(device_program, "free_rows", lambda regions, machine: [])
     deep = case(both(loop(loop(layer, 3, conditional=True), "given"), loop(layer, 300)), SEED, gain=0.2)
     agrees(deep, 12)
     deep.inputs["numbers"][:] = 270

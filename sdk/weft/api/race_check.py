@@ -99,8 +99,11 @@ def _areas(program: Sequence[Instruction], registers: Sequence[int], buffers: Se
     for each in moved:
         if each.source == each.destination:
             continue
-        start = None if each.source in (*changed, NO_REGISTER) else registers[each.source] + each.offset
-        holding = next((buffer for buffer in buffers if start in buffer), None)
+        if each.source in changed:  # part of a part, or unknown
+            holding = next(iter(found.get(each.source, {None})))
+        else:
+            start = each.offset + (0 if each.source == NO_REGISTER else registers[each.source])
+            holding = next((buffer for buffer in buffers if start in buffer), None)
         found.setdefault(each.destination, set()).add(holding)
     single = {register: next(iter(areas)) for register, areas in found.items() if len(areas) == 1}
     return {register: area for register, area in single.items() if area is not None}
