@@ -28,9 +28,9 @@ __all__ = [
     "Processor",
     "ProcessorCost",
     "Region",
+    "RegionArea",
     "RegionCount",
     "RegionDecision",
-    "RegionLog",
     "RegionNumber",
     "Relation",
     "Step",
@@ -197,9 +197,8 @@ class RegionNumber:
 
 
 @dataclass(frozen=True)
-class RegionLog:
-    """Where a region's program writes what it decided inside loops, a byte each: `size` bytes at `offset` in the
-    workspace."""
+class RegionArea:
+    """`size` bytes at `offset` in a region's workspace."""
 
     offset: int
     size: int
@@ -212,8 +211,8 @@ class Region:
     `instructions` are in the backend's own format; `sources` holds the ONNX node name of each instruction (the empty
     string where no single node is the cause), or nothing where the backend does not say. `processor` is an index
     into the executable's processors. A program that takes decisions itself names them in `decisions`, what the host
-    tells it by value in `numbers`, and where it keeps its way through loops in `log`; `macs` and `estimated_cycles`
-    are then those of its longest way.
+    tells it by value in `numbers`, where it writes what it decides inside loops, a byte each, in `log`, and where it
+    moves registers otherwise in `areas`; `macs` and `estimated_cycles` are then those of its longest way.
     """
 
     name: str
@@ -229,7 +228,8 @@ class Region:
     processor: int = 0
     decisions: tuple[RegionDecision | RegionCount, ...] = ()
     numbers: tuple[RegionNumber, ...] = ()
-    log: RegionLog | None = None
+    log: RegionArea | None = None
+    areas: tuple[RegionArea, ...] = ()
 
 
 @dataclass(frozen=True)

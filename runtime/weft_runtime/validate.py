@@ -145,11 +145,12 @@ def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, 
 
 def _check_workspace(where: str, region: Region, dynamic: bool) -> None:
     """Numbers that the host writes for a program, and what it reads of the way, lie in the region's workspace."""
-    if not dynamic and (region.decisions or region.numbers or region.log is not None):
+    if not dynamic and (region.decisions or region.numbers or region.areas or region.log is not None):
         raise ExecutableError(f"{where}: its program decides, in an executable without control flow")
     places = [(f"number {number.name!r}", number.offset, NUMBER_BYTES) for number in region.numbers]
     if region.log is not None:
         places.append(("the log", region.log.offset, region.log.size))
+    places += [("an area of a register", area.offset, area.size) for area in region.areas]
     for name, offset, size in places:
         if min(offset, size) < 0 or offset + size > region.workspace_bytes:
             raise ExecutableError(f"{where}: {name} lies outside the workspace of {region.workspace_bytes} bytes")

@@ -351,7 +351,7 @@ class _Joining:
             return Collected(value, signature.name, self._stored[value])
         if value not in self._deferred:
             raise Unjoinable("what is collected is not made in the loop")
-        source, graph = whole_of(self._deferred.composite(value), value)
+        source, graph = whole_of(self._deferred.composite(value), value, repeat.limit)
         if source not in self._stored:
             raise Unjoinable("what is collected is not made in the loop")
         stored = f"{signature.name}/stored"

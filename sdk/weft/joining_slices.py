@@ -112,9 +112,9 @@ def _probes(elements: int) -> Iterator[npt.NDArray[np.int64]]:
         yield (numbers + shift) % BYTE
 
 
-def whole_of(composite: Composite, name: str) -> tuple[str, HostGraph]:
+def whole_of(composite: Composite, name: str, count: int) -> tuple[str, HostGraph]:
     """For a deferred value that is one stored tensor element by element: that tensor, and a host graph that does the
-    same to any number of them. Raises Unjoinable for others."""
+    same to so many of them, one behind the other. Raises Unjoinable for others."""
     nodes = composite.model.graph.node
     constants = {each.name for each in composite.model.graph.initializer if not each.dims}
     if len(composite.inputs) != 1 or not all(is_standard(node, *ELEMENTWISE) for node in nodes):
@@ -124,6 +124,8 @@ def whole_of(composite: Composite, name: str) -> tuple[str, HostGraph]:
     ((given, source),) = composite.inputs.items()
     proto = onnx.ModelProto()
     proto.CopyFrom(composite.model)
-    proto.graph.input[0].type.tensor_type.ClearField("shape")
+    shape = proto.graph.input[0].type.tensor_type.shape
+    extents = [count, *(each.dim_value for each in shape.dim)]
+    shape.CopyFrom(onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension(dim_value=each) for each in extents]))
     model = proto.SerializeToString(deterministic=True)
     return source, HostGraph(f"{name}/whole", model, (given,), (composite.output,))

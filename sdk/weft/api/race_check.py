@@ -86,8 +86,8 @@ def _buffers(region: Region, placement: RegionPlacement, registers: Sequence[int
     """Areas of device memory in which a program may move a register."""
     buffers = [(registers[each.register], each.layout.nbytes) for each in (*region.inputs, *region.outputs)]
     buffers.append((placement.constants, len(region.constants)))
-    if region.log is not None:
-        buffers.append((placement.workspace + region.log.offset, region.log.size))
+    areas = region.areas if region.log is None else (*region.areas, region.log)
+    buffers += [(placement.workspace + area.offset, area.size) for area in areas]
     return [range(start, start + size) for start, size in buffers if size]
 
 

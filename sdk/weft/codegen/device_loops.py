@@ -16,9 +16,9 @@ from weft_runtime.executable import (
     REGISTER_IO,
     REGISTER_WORKSPACE,
     UNCHANGING,
+    RegionArea,
     RegionCount,
     RegionDecision,
-    RegionLog,
     RegionNumber,
     TensorBinding,
 )
@@ -38,7 +38,7 @@ class LoopEmission(CounterEmission, ABC):
     def __init__(self, request: JoinRequest, machine: MachineConfig, rows: Iterable[int]) -> None:
         super().__init__(request, machine, rows)
         self._numbers: dict[tuple[str, int], RegionNumber] = {}
-        self._log: RegionLog | None = None
+        self._log: RegionArea | None = None
         self._log_register = 0
         self._parts: dict[str, Place] = {}
         """Where an iteration's part of a collected result goes."""
@@ -47,7 +47,7 @@ class LoopEmission(CounterEmission, ABC):
             raise Unjoinable(f"{size} outcomes inside loops, more than the {MAX_LOG_BYTES} that are kept")
         if size:
             room = self._room(size)
-            self._log = RegionLog(room.offset, size)
+            self._log = RegionArea(room.offset, size)
             self._log_register = self._register()
             self._areas[self._log_register] = room, size
             self._emit(Register(

@@ -17,6 +17,7 @@ from weft_runtime.executable import (
     REGISTER_COUNT,
     REGISTER_WORKSPACE,
     Region,
+    RegionArea,
     RegionCount,
     RegionDecision,
     TensorBinding,
@@ -65,8 +66,14 @@ class _Joiner(LoopEmission):
             constants=constants, workspace_bytes=self._workspace, io_bytes=0, inputs=tuple(self._inputs),
             outputs=outputs, macs=most_macs(sequence), estimated_cycles=most_cycles(sequence),
             processor=regions_of(sequence)[0].processor, decisions=decisions, numbers=tuple(self._numbers.values()),
-            log=self._log,
+            log=self._log, areas=self._workspace_areas(),
         )  # fmt: skip
+
+    def _workspace_areas(self) -> tuple[RegionArea, ...]:
+        """Areas of the workspace, beside the log, in which the program moves registers."""
+        places = [entry for entry in self._areas.values() if entry[0].register == REGISTER_WORKSPACE]
+        areas = dict.fromkeys(RegionArea(place.offset, size) for place, size in places)
+        return tuple(area for area in areas if area != self._log)
 
     def _bases(self, bindings: tuple[TensorBinding, ...]) -> list[int]:
         """Register values that keep everything apart, for the synchronizer."""
