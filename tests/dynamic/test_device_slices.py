@@ -3,12 +3,16 @@ conditions, conditions before the loop, states that change places."""
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cache
 
 import numpy as np
 import pytest
 from loop_networks import SEED, SIZE, Body, Case, Step, agrees, both, case, choice, layer, loop
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
+
+import weft
+from weft.api.cosimulation import cosim_model
 
 ROUNDS = 5
 
