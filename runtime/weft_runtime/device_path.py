@@ -38,6 +38,7 @@ class DevicePath:
     def __init__(self, region: Region, mailboxes: Sequence[int], numbers: Mapping[str, int], read: Read) -> None:
         self.decisions: list[Decision] = []
         self.macs = 0
+        self.tallies: dict[str, int] = {}
         self._region = region
         self._mailboxes = mailboxes
         self._numbers = numbers
@@ -81,6 +82,8 @@ class DevicePath:
                 "accelerator can keep track of; compile with driver 'host'"
             )
         self.macs += rounds * loop.macs
+        if loop.tally:
+            self.tallies[loop.tally] = rounds
         self.decisions.append(Decision(loop.name, str(rounds)))
 
     def _follow_iteration(self, loop: RegionCount) -> None:

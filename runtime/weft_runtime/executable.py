@@ -174,7 +174,9 @@ class RegionCount:
 
     After the launch mailbox `mailbox` holds how many of these were not run; or the log (IN_LOG) has a 1 before each
     iteration and a 0 behind the last; or all were run (UNCHANGING). Each multiplies `macs` times, and decides what
-    `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop.
+    `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop. Where `tally`
+    is a name, the region gives the number of iterations by it, int64 of shape (), on the host; only loops that every
+    way has may have one.
     """
 
     name: str
@@ -184,6 +186,7 @@ class RegionCount:
     most: int
     number: str = ""
     decisions: tuple[RegionDecision | RegionCount, ...] = ()
+    tally: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,11 @@ class Region:
     numbers: tuple[RegionNumber, ...] = ()
     log: RegionArea | None = None
     areas: tuple[RegionArea, ...] = ()
+
+    @property
+    def tallies(self) -> tuple[str, ...]:
+        """Numbers of iterations that it gives, by name."""
+        return tuple(each.tally for each in self.decisions if isinstance(each, RegionCount) and each.tally)
 
 
 @dataclass(frozen=True)

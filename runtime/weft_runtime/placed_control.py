@@ -177,6 +177,8 @@ class PlacedControl(OpenedDevices):
         self._macs += found.macs
         for decision in found.decisions:
             self._interpreter.note(decision)
+        for name in region.tallies:
+            self._local[name] = self.constant(found.tallies[name], 0)
 
     def _supply(
         self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence as Listing
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from typing import Any
 
 import onnx
 
@@ -13,8 +12,6 @@ from weft.backends import Accelerator
 from weft.conditions import Composite, Condition, DeferredValues, condition_of
 from weft.dynamic.rewrite import with_networks
 from weft.ir.device_control import (
-    UNKNOWN,
-    Collected,
     Comparison,
     Decide,
     JoinRequest,
@@ -25,7 +22,8 @@ from weft.ir.device_control import (
     Unjoinable,
 )
 from weft.joining_limits import bounded
-from weft.joining_slices import OpenLoop, sliced, truth_binding, whole_of
+from weft.joining_loops import LoopJoining
+from weft.joining_slices import sliced, truth_binding
 from weft.joining_split import split_hosts
 from weft_runtime.control import (
     Block,
@@ -41,9 +39,7 @@ from weft_runtime.control import (
     statements_within,
     written_by,
 )
-from weft_runtime.executable import Executable, HostGraph, Region, Step, TensorBinding, TensorSignature
-from weft_runtime.host import HostProgram
-from weft_runtime.interpreter import MAX_ITERATIONS
+from weft_runtime.executable import Executable, HostGraph, Region, Step
 
 __all__ = ["join_decisions"]
 
@@ -90,31 +86,7 @@ class _Late:
         return frozenset(self.composite.inputs.values())
 
 
-class _Joining:
-    def __init__(self, executable: Executable, accelerators: Listing[Accelerator]) -> None:
-        assert executable.control is not None
-        self.networks: list[Network] = list(executable.control.networks)
-        self.regions: list[Region] = list(executable.regions)
-        self.joined: dict[str, str] = {}
-        self.hosts: list[HostGraph] = list(executable.host_graphs)
-        self._accelerators = accelerators
-        self._deferred = DeferredValues()
-        self._scalars: dict[str, str] = {}
-        self._stored: dict[str, TensorBinding] = {}
-        self._conditions: dict[tuple[bytes, tuple[int, ...], str], Condition | str] = {}
-        self._open: list[OpenLoop] = []
-        self._fresh = 0
-        self._reads: dict[str, int] = {}
-        for statement in statements_within(executable.control.body):
-            for name in read_by(statement):
-                self._reads[name] = self._reads.get(name, 0) + 1
-        self._constant, self._counts = self._constant_counts(executable.control.body)
-        # What a scalar is read from.
-        self._counted = {
-            each.scalar: each.value for each in statements_within(executable.control.body)
-            if isinstance(each, ReadScalar)
-        }  # fmt: skip
-
+class _Joining(LoopJoining):
     def block(self, block: Block) -> Block:
         """The block with joined launches in it, and in the blocks inside."""
         statements, waiting = self._hosts_first(block.statements)
@@ -172,31 +144,6 @@ class _Joining:
             statements.append(Launch(len(self.networks) - 1, tuple(composite.inputs.values()), (each.name,)))
         return statements
 
-    def _constant_counts(self, body: Block) -> tuple[frozenset[str], dict[str, int]]:
-        """Values that are constant and only read as numbers of iterations, or as conditions before loops, and these
-        numbers by scalar."""
-        statements = list(statements_within(body))
-        loops = {each for statement in statements if isinstance(statement, Loop)
-                 for each in (statement.count, statement.condition)}  # fmt: skip
-        reads = {
-            each.value: each.scalar for each in statements if isinstance(each, ReadScalar) and each.scalar in loops
-        }
-        values: set[str] = set()
-        counts: dict[str, int] = {}
-        for launch in statements:
-            network = self.networks[launch.network] if isinstance(launch, Launch) else None
-            if network is None or network.inputs or any(step.kind == "device" for step in network.steps):
-                continue
-            assert isinstance(launch, Launch)
-            made: dict[str, Any] = {}
-            for step in network.steps:
-                made |= HostProgram(self.hosts[step.index]).run(made)
-            for own, name in zip(network.outputs, launch.outputs, strict=True):
-                if name in reads and self._reads[name] == 1 and made[own].size == 1:
-                    values.add(name)
-                    counts[reads[name]] = int(made[own].reshape(-1)[0])
-        return frozenset(values), counts
-
     def _hosts_first(self, statements: Listing[Statement]) -> tuple[list[Statement], list[Statement]]:
         """Statements that the host runs on what is there before, which come first so that they part no run, and the
         others; counts that are constant stay with their loops."""
@@ -224,7 +171,7 @@ class _Joining:
 
     def _runs(self, statements: Listing[Statement]) -> list[_Taken]:
         """The runs from the first statement on that end in a decision or behind one, shortest first."""
-        self._deferred, self._scalars, self._stored = DeferredValues(), {}, {}
+        self._deferred, self._scalars, self._stored, self._open = DeferredValues(), {}, {}, []
         runs: list[_Taken] = []
         steps: tuple[Piece | Decide | Repeat, ...] = ()
         length = 0
@@ -248,14 +195,14 @@ class _Joining:
         name = f"region_{len(self.regions)}"
         try:
             request = JoinRequest(name, Sequence(bounded(steps), results))
-            region = self._accelerators[next(iter(processors))].join(request)
+            region = self.accelerators[next(iter(processors))].join(request)
         except Unjoinable:
             return None
         self.joined.update({each.name: name for each in _regions(steps)})
         self.regions.append(region)
         taken = (*(binding.name for binding in region.inputs), *(number.name for number in region.numbers))
         inputs = tuple(dict.fromkeys(taken))
-        outputs = tuple(binding.name for binding in region.outputs)
+        outputs = (*(binding.name for binding in region.outputs), *region.tallies)
         step = Step("device", len(self.regions) - 1)
         macs = sum(each.region.macs for each in steps if isinstance(each, Piece))
         self.networks.append(Network(f"network_{len(self.networks)}", inputs, outputs, (step,), macs))
@@ -292,14 +239,16 @@ class _Joining:
         if value not in self._deferred:
             raise Unjoinable("the condition is not computed here")
         composite = self._deferred.composite(value)
+        if scalar in self._proceeding:
+            composite = self._without_counting(composite)
+        opened = self._opened(composite)
+        if opened is not None and opened.numbers.names.issuperset(composite.inputs.values()):
+            truth = f"{value}/truth"
+            opened.slices[truth] = sliced(composite, truth, truth_binding(truth), opened)
+            return Condition(Comparison(Reading(truth, "element", (0,)), "below", 1), False)
         if len(composite.inputs) != 1:
             raise Unjoinable("the condition is not computed from one tensor alone")
         (tensor,) = composite.inputs.values()
-        if any(each.index == tensor for each in self._open):
-            truth = f"{value}/truth"
-            opened = next(each for each in self._open if each.index == tensor)
-            opened.slices[truth] = sliced(composite, truth, truth_binding(truth), opened)
-            return Condition(Comparison(Reading(truth, "element", (0,)), "below", 1), False)
         if tensor not in self._stored:
             raise Unjoinable("the condition is computed from what the host has")
         binding = self._stored[tensor]
@@ -314,70 +263,6 @@ class _Joining:
             raise Unjoinable(found)
         reading = replace(found.comparison.reading, tensor=tensor)
         return replace(found, comparison=replace(found.comparison, reading=reading))
-
-    def _repeat(self, loop: Loop) -> Repeat:
-        """A loop with a count, constant or read before, or a condition that the body computes, or both; one before it;
-        and slices that it takes by the iteration's number, or gives. Raises Unjoinable."""
-        if any(name in self._deferred for name in loop.initial):
-            raise Unjoinable("the host computes its first state")
-        limits, begins, allowed = self._limits(loop), None, ""
-        if loop.condition in self._counts:
-            limits = limits if self._counts[loop.condition] else (0, 0, "")
-        elif loop.condition and self._counted[loop.condition] in self._deferred:
-            begins = self._condition(loop.condition)
-        elif loop.condition:
-            allowed = self._counted[loop.condition]
-        opened = OpenLoop(loop.index, loop.index_rank, limits[0])
-        self._open.append(opened)
-        steps = self._sequence(loop.body.statements, ()).steps
-        condition = self._condition(loop.proceed) if loop.proceed else None
-        self._open.pop()
-        states = len(loop.results)
-        repeat = Repeat(
-            loop.name, *limits, None if condition is None else condition.comparison,
-            "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results[:states]),
-            loop.initial, loop.parameters, loop.results, None if begins is None else begins.comparison,
-            "below" if begins is None or begins.holds else "above", allowed, tuple(opened.slices.values()),
-        )  # fmt: skip
-        pairs = zip(loop.body.results[states:], loop.stacked, strict=True)
-        return replace(repeat, collected=tuple(self._collected(repeat, *pair) for pair in pairs))
-
-    def _collected(self, repeat: Repeat, value: str, signature: TensorSignature) -> Collected:
-        """What the accelerator collects: a stored tensor, which the host may dequantize when all is there. Raises
-        Unjoinable where the number of slices is not constant, or the host would compute them."""
-        if repeat.changes or not repeat.limit:
-            raise Unjoinable("the number of collected slices is not constant")
-        if value in self._stored:
-            return Collected(value, signature.name, self._stored[value])
-        if value not in self._deferred:
-            raise Unjoinable("what is collected is not made in the loop")
-        source, graph = whole_of(self._deferred.composite(value), value, repeat.limit)
-        if source not in self._stored:
-            raise Unjoinable("what is collected is not made in the loop")
-        stored = f"{signature.name}/stored"
-        self._deferred.add(graph, {graph.inputs[0]: stored, graph.outputs[0]: signature.name})
-        return Collected(source, stored, self._stored[source])
-
-    def _slice(self, name: str, binding: TensorBinding) -> None:
-        """A deferred value becomes one that iterations take by their number. Raises Unjoinable."""
-        composite = self._deferred.composite(name)
-        loops = [each for each in self._open if each.index in composite.inputs.values()]
-        if len(loops) != 1:
-            raise Unjoinable("the host computes in it")
-        loops[0].slices[name] = sliced(composite, name, binding, loops[0])
-        self._stored[name] = replace(binding, name=name)
-
-    def _limits(self, loop: Loop) -> tuple[int, int, str]:
-        """The loop's count, twice, where it is constant; else UNKNOWN, and the number that bounds it at launch."""
-        if not loop.count:
-            return UNKNOWN, UNKNOWN, ""
-        if loop.count not in self._counts:
-            value = self._counted[loop.count]
-            if value in self._deferred:
-                raise Unjoinable("the host computes its count")
-            return UNKNOWN, UNKNOWN, value
-        limit = max(0, self._counts[loop.count])
-        return (limit, limit, "") if limit <= MAX_ITERATIONS else (UNKNOWN, UNKNOWN, "")
 
     def _sequence(self, statements: Listing[Statement], results: tuple[str, ...]) -> Sequence:
         steps: list[Piece | Decide | Repeat] = []
@@ -413,20 +298,6 @@ class _Joining:
             self._stored.update({names[binding.name]: binding for binding in region.outputs})
             pieces.append(Piece(region, names))
         return tuple(pieces)
-
-    def _names(self, launch: Launch, network: Network) -> dict[str, str]:
-        """The program's names for a launched sub-network's tensors; those inside get ones of their own."""
-        names = dict(zip(network.inputs, launch.inputs, strict=True))
-        names |= dict(zip(network.outputs, launch.outputs, strict=True))
-        self._fresh += 1
-        for step in network.steps:
-            device = step.kind == "device"
-            made = (
-                [each.name for each in self.regions[step.index].outputs] if device else self.hosts[step.index].outputs
-            )
-            for name in made:
-                names.setdefault(name, f"{name}/{self._fresh}")
-        return names
 
 
 def _regions(steps: Listing[Piece | Decide | Repeat]) -> list[Region]:

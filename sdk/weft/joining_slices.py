@@ -4,35 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper, numpy_helper
 
 from weft.conditions.deferred import Composite
 from weft.conditions.trial import program_of
 from weft.frontend.graph import is_standard
 from weft.ir.device_control import UNKNOWN, Slice, Unjoinable
+from weft.joining_counters import Numbers
 from weft_runtime.errors import HostError
 from weft_runtime.executable import HostGraph, Layout, TensorBinding
 from weft_runtime.layout import pack
 
-__all__ = ["OpenLoop", "sliced", "truth_binding", "whole_of"]
+__all__ = ["MOST_TRIED", "OpenLoop", "sliced", "table_graph", "truth_binding", "whole_of"]
 
 MOST_TRIED = 4096
 """Iterations; the value of each is computed when compiling."""
 BYTE = 256
+OPSET, IR_VERSION = 18, 10
 ELEMENTWISE = ("Cast", "DequantizeLinear", "Identity")
 Array = npt.NDArray[np.generic]
 
 
 @dataclass
 class OpenLoop:
-    """A loop whose body is being joined: the name and rank of its iteration's number, its count (UNKNOWN where that is
-    not constant), and what its iterations take."""
+    """A loop whose body is being joined: what its iterations' numbers tell, its count (UNKNOWN where that is not
+    constant), and what its iterations take."""
 
-    index: str
-    rank: int
+    numbers: Numbers
     limit: int
     slices: dict[str, Slice] = field(default_factory=dict)
 
@@ -54,9 +57,8 @@ class _Trial:
     def __init__(self, composite: Composite, name: str, binding: TensorBinding, loop: OpenLoop) -> None:
         self._composite, self._binding, self._loop = composite, replace(binding, name=name), loop
         self._program = program_of(composite.model, composite.output)
-        own = {theirs: ours for ours, theirs in composite.inputs.items()}
-        self._index = own.pop(loop.index)
-        self._others = own
+        known = loop.numbers.names
+        self._others = {theirs: ours for ours, theirs in composite.inputs.items() if theirs not in known}
 
     def run(self) -> Slice:
         if not self._others:
@@ -71,9 +73,9 @@ class _Trial:
 
     def _row(self, number: int, feeds: dict[str, Array]) -> Array:
         """The value in one iteration."""
-        index = np.full((1,) * self._loop.rank, number, np.int64)
+        known = self._loop.numbers.feeds(self._composite.inputs, number)
         try:
-            found = self._program.run({self._index: index, **feeds})[self._composite.output]
+            found = self._program.run({**known, **feeds})[self._composite.output]
         except HostError as error:
             raise Unjoinable(f"what an iteration takes cannot be tried: {error}") from error
         row: Array = np.asarray(found)
@@ -129,3 +131,14 @@ def whole_of(composite: Composite, name: str, count: int) -> tuple[str, HostGrap
     shape.CopyFrom(onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension(dim_value=each) for each in extents]))
     model = proto.SerializeToString(deterministic=True)
     return source, HostGraph(f"{name}/whole", model, (given,), (composite.output,))
+
+
+def table_graph(name: str, table: npt.NDArray[Any]) -> HostGraph:
+    """A host graph that looks a number up in a table of values for 0, 1, 2, …"""
+    node = helper.make_node("Gather", ["table", "number"], ["value"], axis=0)
+    number = helper.make_tensor_value_info("number", onnx.TensorProto.INT64, [])
+    graph = helper.make_graph(
+        [node], "table", [number], [onnx.ValueInfoProto(name="value")], [numpy_helper.from_array(table, "table")]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return HostGraph(f"{name}/table", model.SerializeToString(deterministic=True), ("number",), ("value",))

@@ -107,7 +107,10 @@ class LoopEmission(CounterEmission, ABC):
         if step.changes:
             self._note(0, step.name)
         kept = left if not self._depth else IN_LOG if step.changes else UNCHANGING
-        return RegionCount(step.name, kept, own_macs(step.body), step.limit, step.most, step.count, decisions)
+        return RegionCount(
+            step.name, kept, own_macs(step.body), step.limit, step.most, step.count, decisions,
+            "" if self._depth else step.tally,
+        )  # fmt: skip
 
     def _begin(self, step: Repeat, counter: Counter, left: int) -> list[tuple[int, Jump]]:
         """Sets the counter; JUMPs behind the loop, where there may be no iteration at all."""

@@ -101,7 +101,8 @@ class Repeat:
     iterations are an error that the host reports; `limit` is one more where that can happen.
 
     Before the first iteration, the loop ends where `begins` comes out other than `begins_as` says, or where the value
-    `allowed` that the host gives at launch is 0.
+    `allowed` that the host gives at launch is 0. Behind it, the host knows the number of iterations as `tally`, if that
+    is a name.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Repeat:
     allowed: str = ""
     slices: tuple[Slice, ...] = ()
     collected: tuple[Collected, ...] = ()
+    tally: str = ""
 
     @property
     def changes(self) -> bool:
