@@ -39,6 +39,7 @@ class DevicePath:
         self.decisions: list[Decision] = []
         self.macs = 0
         self.tallies: dict[str, int] = {}
+        self.parts: dict[str, int] = {}
         self._region = region
         self._mailboxes = mailboxes
         self._numbers = numbers
@@ -84,6 +85,7 @@ class DevicePath:
         self.macs += rounds * loop.macs
         if loop.tally:
             self.tallies[loop.tally] = rounds
+        self.parts.update(dict.fromkeys(loop.collected, rounds))
         self.decisions.append(Decision(loop.name, str(rounds)))
 
     def _follow_iteration(self, loop: RegionCount) -> None:

@@ -176,7 +176,8 @@ class RegionCount:
     iteration and a 0 behind the last; or all were run (UNCHANGING). Each multiplies `macs` times, and decides what
     `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop. Where `tally`
     is a name, the region gives the number of iterations by it, int64 of shape (), on the host; only loops that every
-    way has may have one.
+    way has may have one. Outputs in `collected` have one part for each iteration, and so may be shorter than their
+    binding says.
     """
 
     name: str
@@ -187,6 +188,7 @@ class RegionCount:
     number: str = ""
     decisions: tuple[RegionDecision | RegionCount, ...] = ()
     tally: str = ""
+    collected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

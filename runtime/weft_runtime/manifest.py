@@ -217,6 +217,7 @@ def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | Region
             fields.text("number"),
             fields.objects("decisions", lambda each: _restore_decision(each, depth + 1)),
             fields.text("tally"),
+            fields.texts("collected"),
         )
     below, above = (fields.objects(name, lambda each: _restore_decision(each, depth + 1)) for name in SIDES)
     return RegionDecision(

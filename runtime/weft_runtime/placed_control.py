@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -147,9 +148,11 @@ class PlacedControl(OpenedDevices):
         result.raise_on_fault(region.name, region.sources)
         self._costs.cycles += result.cycles
         self._launched.append((region, result))
-        self._follow(region, placement.workspace, result, numbers)
+        parts = self._follow(region, placement.workspace, result, numbers)
         for binding, copy in zip(region.outputs, made, strict=True):
             value = Value(copies=[copy])
+            if binding.name in parts:
+                value = _shortened(copy, parts[binding.name])
             if binding.register == REGISTER_IO:  # the next launch of this region writes there again
                 self._array(value)
                 value.copies = []
@@ -166,8 +169,8 @@ class PlacedControl(OpenedDevices):
             given[number.name] = max(bounded, given.get(number.name, 0))
         return given
 
-    def _follow(self, region: Region, workspace: int, result: RunResult, numbers: dict[str, int]) -> None:
-        """The way that a program took by itself becomes part of the path."""
+    def _follow(self, region: Region, workspace: int, result: RunResult, numbers: dict[str, int]) -> dict[str, int]:
+        """The way that a program took by itself becomes part of the path. Of outputs that may be short, the parts."""
 
         def read(offset: int, size: int) -> Any:
             self._costs.count(size)
@@ -179,6 +182,7 @@ class PlacedControl(OpenedDevices):
             self._interpreter.note(decision)
         for name in region.tallies:
             self._local[name] = self.constant(found.tallies[name], 0)
+        return found.parts
 
     def _supply(
         self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]
@@ -270,6 +274,15 @@ class PlacedControl(OpenedDevices):
             ),
             paths=paths,
         )
+
+
+def _shortened(copy: DeviceCopy, parts: int) -> Value:
+    """The first so many parts of an output along its leading axis."""
+    if parts == 0:
+        return Value(np.zeros((0, *copy.shape[1:]), copy.dtype), True)
+    samples, *extents = copy.layout.view
+    view = (samples // copy.shape[0] * parts, extents[0], extents[1], extents[2])
+    return Value(copies=[replace(copy, layout=replace(copy.layout, view=view), shape=(parts, *copy.shape[1:]))])
 
 
 def _within(pool: Pool, buffer: tuple[int, int]) -> bool:

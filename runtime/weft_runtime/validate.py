@@ -110,6 +110,7 @@ def _check_region(processor: Processor, region: Region, dynamic: bool) -> None:
             _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
     _check_decisions(where, region.decisions, frozenset(number.name for number in region.numbers))
     _check_workspace(where, region, dynamic)
+    _check_collected(where, region)
     _check_registers(where, region, REGISTER_COUNT if dynamic else REGISTER_IO + 1)
     _check_disjoint(where, tuple(binding for binding in region.inputs if binding.register == REGISTER_IO))
 
@@ -141,6 +142,18 @@ def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, 
                 f"{where}: loop {decision.name!r} counts by {decision.number!r}, which it is not given"
             )
         _check_decisions(where, decision.decisions, numbers)
+
+
+def _check_collected(where: str, region: Region) -> None:
+    """Outputs that may be short have as many parts as their loop has iterations at most."""
+    outputs = {binding.name: binding for binding in region.outputs}
+    for loop in (each for each in region.decisions if isinstance(each, RegionCount)):
+        for name in loop.collected:
+            binding = outputs.get(name)
+            if binding is None or not binding.shape or binding.register <= REGISTER_IO:
+                raise ExecutableError(f"{where}: loop {loop.name!r} collects {name!r}, which is no such output")
+            if binding.shape[0] != loop.limit or loop.limit < 1 or binding.layout.view[0] % loop.limit:
+                raise ExecutableError(f"{where}: {name!r} has not {loop.limit} parts")
 
 
 def _check_workspace(where: str, region: Region, dynamic: bool) -> None:

@@ -95,7 +95,7 @@ class _Joining(LoopJoining):
                 needed = _needed(waiting[run.count :], block.results)
                 made = {name for each in waiting[: run.count] for name in written_by(each)}
                 try:
-                    late = self._late(made & needed)
+                    late = self._late(made & needed, run.steps)
                 except Unjoinable:
                     continue  # the host needs what it would not compute
                 launch = self._joined(run.steps, needed.union(*(each.reads for each in late)))
@@ -121,10 +121,14 @@ class _Joining(LoopJoining):
                 wanted.update(read_by(each))
         return kept[::-1]
 
-    def _late(self, needed: Set[str]) -> list[_Late]:
+    def _late(self, needed: Set[str], steps: Listing[Piece | Decide | Repeat]) -> list[_Late]:
         """What the host computes behind a joined launch, of what it would have computed before: deferred values, also
-        those that it reads as scalars. Raises Unjoinable."""
+        those that it reads as scalars. Raises Unjoinable for what neither gives."""
         values = {self._scalars.get(name, name) for name in needed}
+        given = {*_made(steps), *self._constant, *self._counts}
+        for name in values:
+            if name not in given and name not in self._deferred:
+                raise Unjoinable(f"nothing gives {name!r} behind the launch")
         return [_Late(name, self._deferred.composite(name)) for name in sorted(values) if name in self._deferred]
 
     def _computed_late(self, late: Listing[_Late]) -> list[Statement]:
@@ -172,6 +176,7 @@ class _Joining(LoopJoining):
     def _runs(self, statements: Listing[Statement]) -> list[_Taken]:
         """The runs from the first statement on that end in a decision or behind one, shortest first."""
         self._deferred, self._scalars, self._stored, self._open = DeferredValues(), {}, {}, []
+        self._branches = 0
         runs: list[_Taken] = []
         steps: tuple[Piece | Decide | Repeat, ...] = ()
         length = 0
@@ -227,7 +232,9 @@ class _Joining(LoopJoining):
 
     def _decision(self, branch: Branch) -> Decide:
         condition = self._condition(branch.condition)
+        self._branches += 1
         then, otherwise = (self._sequence(each.statements, each.results) for each in (branch.then, branch.otherwise))
+        self._branches -= 1
         sides, outcomes = ((then, otherwise), ("then", "else"))
         if not condition.holds:
             sides, outcomes = ((otherwise, then), ("else", "then"))

@@ -36,7 +36,7 @@ class Numbers:
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset((self.index, *self.values))
+        return frozenset(filter(None, (self.index, *self.values)))
 
     def add(self, parameter: str, first: Any, following: Composite) -> None:
         """A state that counts. Raises Unjoinable where it cannot be computed."""
@@ -53,8 +53,8 @@ class Numbers:
         if name == self.index:
             return np.full((1,) * self.rank, number, np.int64)
         values = self.values[name]
-        program, given, output = self.steps[name]
         while len(values) <= number:
+            program, given, output = self.steps[name]
             try:
                 values.append(program.run({given: values[-1]})[output])
             except HostError as error:

@@ -11,9 +11,10 @@ import numpy as np
 
 from weft.backends import Accelerator
 from weft.conditions import Composite, Condition, DeferredValues
-from weft.ir.device_control import UNKNOWN, Collected, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import UNKNOWN, Chosen, Collected, Repeat, Sequence, Unjoinable
+from weft.joining_choices import MOST_STORED, chosen_values, open_choice
 from weft.joining_counters import Numbers, parts_of_and
-from weft.joining_slices import MOST_TRIED, OpenLoop, sliced, table_graph, whole_of
+from weft.joining_slices import MOST_TRIED, OpenChoice, OpenLoop, sliced, table_graph, truth_binding, whole_of
 from weft_runtime.control import Block, Launch, Loop, Network, ReadScalar, Statement, read_by, statements_within
 from weft_runtime.executable import Executable, HostGraph, Region, TensorBinding, TensorSignature
 from weft_runtime.host import HostProgram
@@ -40,6 +41,9 @@ class LoopJoining(ABC):
         self._open: list[OpenLoop] = []
         self._proceeding: set[str] = set()
         self._bodies: dict[str, DeferredValues] = {}
+        self._bindings: dict[str, dict[str, TensorBinding]] = {}
+        self._named: dict[Launch, dict[str, str]] = {}
+        self._branches = 0
         self._values: dict[str, Any] = {}
         self._fresh = 0
         self._reads: dict[str, int] = {}
@@ -102,13 +106,14 @@ class LoopJoining(ABC):
         numbers = Numbers(loop.index, loop.index_rank)
         self._find_counting(loop, numbers)
         limits = self._limited(loop, numbers, limits)
-        opened = OpenLoop(numbers, limits[0])
+        opened = OpenLoop(numbers, limits[0], choices=self._find_choices(loop, numbers))
         self._open.append(opened)
         self._proceeding.add(loop.proceed)
         steps = self._sequence(loop.body.statements, ()).steps
         condition = self._condition(loop.proceed) if loop.proceed and not self._ends_by_count(loop) else None
         self._open.pop()
-        states = [place for place, name in enumerate(loop.parameters) if name not in numbers.names]
+        known = numbers.names.union(*(each.taken.numbers.names for each in opened.choices))
+        states = [place for place, name in enumerate(loop.parameters) if name not in known]
         initial, parameters, results, following = (
             tuple(names[place] for place in states)
             for names in (loop.initial, loop.parameters, loop.results, loop.body.results)
@@ -118,6 +123,7 @@ class LoopJoining(ABC):
             "below" if condition is None or condition.holds else "above", Sequence(steps, following),
             initial, parameters, results, None if begins is None else begins.comparison,
             "below" if begins is None or begins.holds else "above", allowed, tuple(opened.slices.values()),
+            chosen=tuple(Chosen(each.reading, tuple(each.taken.slices.values())) for each in opened.choices),
             tally="" if len(states) == len(loop.parameters) or self._open else f"{loop.name}/iterations",
         )  # fmt: skip
         self._give_counted(loop, repeat, numbers)
@@ -127,6 +133,7 @@ class LoopJoining(ABC):
     def _find_counting(self, loop: Loop, numbers: Numbers) -> None:
         """Adds the states that count: each begins at a constant, and depends on itself alone."""
         deferred = DeferredValues()
+        stored: dict[str, TensorBinding] = {}
         launches = [each for each in loop.body.statements if isinstance(each, Launch)]
         for launch in launches:
             network = self.networks[launch.network]
@@ -134,7 +141,9 @@ class LoopJoining(ABC):
             for step in network.steps:
                 if step.kind == "host":
                     deferred.add(self.hosts[step.index], names)
-        self._bodies[loop.name] = deferred
+                else:
+                    stored |= {names[each.name]: each for each in self.regions[step.index].outputs}
+        self._bodies[loop.name], self._bindings[loop.name] = deferred, stored
         for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
             first = self._values.get(initial)
             if first is None or first.dtype.name in DEVICE_DTYPES or following not in deferred:
@@ -142,6 +151,20 @@ class LoopJoining(ABC):
             composite = deferred.composite(following)
             if set(composite.inputs.values()) == {name}:
                 numbers.add(name, first, composite)
+
+    def _find_choices(self, loop: Loop, numbers: Numbers) -> list[OpenChoice]:
+        """The states that are chosen by what an iteration makes, each beginning at a constant."""
+        deferred, stored = self._bodies[loop.name], self._bindings[loop.name]
+        found = []
+        for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
+            first = self._values.get(initial)
+            if name in numbers.names or first is None or first.dtype.name in DEVICE_DTYPES or following not in deferred:
+                continue
+            composite = deferred.composite(following)
+            tensors = list(composite.inputs.values())
+            if len(tensors) == 1 and tensors[0] in stored:
+                found.append(open_choice(name, first, composite, stored[tensors[0]]))
+        return found
 
     def _limited(self, loop: Loop, numbers: Numbers, limits: tuple[int, int, str]) -> tuple[int, int, str]:
         """The limits, where a condition on states that count ends the loop before. Raises Unjoinable."""
@@ -181,7 +204,8 @@ class LoopJoining(ABC):
 
     def _opened(self, composite: Composite) -> OpenLoop | None:
         """The only loop around on whose number something depends. Raises Unjoinable where these are several."""
-        found = [each for each in self._open if not each.numbers.names.isdisjoint(composite.inputs.values())]
+        around = [*self._open, *(choice.taken for each in self._open for choice in each.choices)]
+        found = [each for each in around if not each.numbers.names.isdisjoint(composite.inputs.values())]
         if len(found) > 1:
             raise Unjoinable("the host computes with the numbers of several loops")
         return found[0] if found else None
@@ -189,18 +213,27 @@ class LoopJoining(ABC):
     def _collected(self, repeat: Repeat, value: str, signature: TensorSignature) -> Collected:
         """What the accelerator collects: a stored tensor, which the host may dequantize when all is there. Raises
         Unjoinable where the number of slices is not constant, or the host would compute them."""
-        if repeat.changes or not repeat.limit:
-            raise Unjoinable("the number of collected slices is not constant")
+        if repeat.limit in (0, UNKNOWN) or (repeat.changes and (self._open or self._branches)):
+            raise Unjoinable("the number of collected slices is not known")
         if value in self._stored:
             return Collected(value, signature.name, self._stored[value])
         if value not in self._deferred:
             raise Unjoinable("what is collected is not made in the loop")
-        source, graph = whole_of(self._deferred.composite(value), value, repeat.limit)
-        if source not in self._stored:
+        composite, stored = self._deferred.composite(value), f"{signature.name}/stored"
+        tensors = [name for name in composite.inputs.values() if name in self._stored]
+        if len(tensors) != 1:
             raise Unjoinable("what is collected is not made in the loop")
-        stored = f"{signature.name}/stored"
+        binding, reading, source = self._stored[tensors[0]], None, tensors[0]
+        try:
+            source, graph = whole_of(composite, value, None if repeat.changes else repeat.limit)
+        except Unjoinable:
+            reading, values = chosen_values(composite, binding)
+            if len(values) > MOST_STORED:
+                raise
+            binding = replace(truth_binding(stored), shape=())
+            graph = table_graph(signature.name, values, binding)
         self._deferred.add(graph, {graph.inputs[0]: stored, graph.outputs[0]: signature.name})
-        return Collected(source, stored, self._stored[source])
+        return Collected(source, stored, binding, reading)
 
     def _slice(self, name: str, binding: TensorBinding) -> None:
         """A deferred value becomes one that iterations take by their number. Raises Unjoinable."""
@@ -208,7 +241,10 @@ class LoopJoining(ABC):
         opened = self._opened(composite)
         if opened is None:
             raise Unjoinable("the host computes in it")
-        opened.slices[name] = sliced(composite, name, binding, opened)
+        taken = sliced(composite, name, binding, opened)
+        if taken.source and opened not in self._open:
+            raise Unjoinable("a tensor that is computed is read at a chosen place")
+        opened.slices[name] = taken
         self._stored[name] = replace(binding, name=name)
 
     def _limits(self, loop: Loop) -> tuple[int, int, str]:
@@ -225,6 +261,8 @@ class LoopJoining(ABC):
 
     def _names(self, launch: Launch, network: Network) -> dict[str, str]:
         """The program's names for a launched sub-network's tensors; those inside get ones of their own."""
+        if launch in self._named:
+            return self._named[launch]
         names = dict(zip(network.inputs, launch.inputs, strict=True))
         names |= dict(zip(network.outputs, launch.outputs, strict=True))
         self._fresh += 1
@@ -235,6 +273,7 @@ class LoopJoining(ABC):
             )
             for name in made:
                 names.setdefault(name, f"{name}/{self._fresh}")
+        self._named[launch] = names
         return names
 
 

@@ -14,13 +14,13 @@ from onnx import helper, numpy_helper
 from weft.conditions.deferred import Composite
 from weft.conditions.trial import program_of
 from weft.frontend.graph import is_standard
-from weft.ir.device_control import UNKNOWN, Slice, Unjoinable
+from weft.ir.device_control import UNKNOWN, Reading, Slice, Unjoinable
 from weft.joining_counters import Numbers
 from weft_runtime.errors import HostError
 from weft_runtime.executable import HostGraph, Layout, TensorBinding
 from weft_runtime.layout import pack
 
-__all__ = ["MOST_TRIED", "OpenLoop", "sliced", "table_graph", "truth_binding", "whole_of"]
+__all__ = ["MOST_TRIED", "OpenChoice", "OpenLoop", "sliced", "table_graph", "truth_binding", "whole_of"]
 
 MOST_TRIED = 4096
 """Iterations; the value of each is computed when compiling."""
@@ -38,6 +38,16 @@ class OpenLoop:
     numbers: Numbers
     limit: int
     slices: dict[str, Slice] = field(default_factory=dict)
+    choices: list[OpenChoice] = field(default_factory=list)
+
+
+@dataclass
+class OpenChoice:
+    """A state that is chosen: by `reading`, and what iterations take by it. Its values are those of each place, and
+    then the first one, which stands for itself."""
+
+    reading: Reading
+    taken: OpenLoop
 
 
 def truth_binding(name: str) -> TensorBinding:
@@ -114,9 +124,9 @@ def _probes(elements: int) -> Iterator[npt.NDArray[np.int64]]:
         yield (numbers + shift) % BYTE
 
 
-def whole_of(composite: Composite, name: str, count: int) -> tuple[str, HostGraph]:
+def whole_of(composite: Composite, name: str, count: int | None) -> tuple[str, HostGraph]:
     """For a deferred value that is one stored tensor element by element: that tensor, and a host graph that does the
-    same to so many of them, one behind the other. Raises Unjoinable for others."""
+    same to so many of them (None: any number), one behind the other. Raises Unjoinable for others."""
     nodes = composite.model.graph.node
     constants = {each.name for each in composite.model.graph.initializer if not each.dims}
     if len(composite.inputs) != 1 or not all(is_standard(node, *ELEMENTWISE) for node in nodes):
@@ -127,18 +137,24 @@ def whole_of(composite: Composite, name: str, count: int) -> tuple[str, HostGrap
     proto = onnx.ModelProto()
     proto.CopyFrom(composite.model)
     shape = proto.graph.input[0].type.tensor_type.shape
-    extents = [count, *(each.dim_value for each in shape.dim)]
-    shape.CopyFrom(onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension(dim_value=each) for each in extents]))
+    leading = onnx.TensorShapeProto.Dimension(dim_param="iterations")
+    if count is not None:
+        leading = onnx.TensorShapeProto.Dimension(dim_value=count)
+    shape.CopyFrom(onnx.TensorShapeProto(dim=[leading, *shape.dim]))
     model = proto.SerializeToString(deterministic=True)
     return source, HostGraph(f"{name}/whole", model, (given,), (composite.output,))
 
 
-def table_graph(name: str, table: npt.NDArray[Any]) -> HostGraph:
-    """A host graph that looks a number up in a table of values for 0, 1, 2, …"""
-    node = helper.make_node("Gather", ["table", "number"], ["value"], axis=0)
-    number = helper.make_tensor_value_info("number", onnx.TensorProto.INT64, [])
+def table_graph(name: str, table: npt.NDArray[Any], binding: TensorBinding | None = None) -> HostGraph:
+    """A host graph that looks a number up in a table of values for 0, 1, 2, …; or as many as there are, as stored."""
+    nodes = [
+        helper.make_node("Cast", ["number"], ["place"], to=onnx.TensorProto.INT64),
+        helper.make_node("Gather", ["table", "place"], ["value"], axis=0),
+    ]
+    kind, shape = (onnx.TensorProto.INT64, []) if binding is None else (onnx.TensorProto.UINT8, ["iterations"])
+    number = helper.make_tensor_value_info("number", kind, shape)
     graph = helper.make_graph(
-        [node], "table", [number], [onnx.ValueInfoProto(name="value")], [numpy_helper.from_array(table, "table")]
+        nodes, "table", [number], [onnx.ValueInfoProto(name="value")], [numpy_helper.from_array(table, "table")]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     return HostGraph(f"{name}/table", model.SerializeToString(deterministic=True), ("number",), ("value",))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from weft.codegen.device_counters import Counter, CounterEmission
 from weft.codegen.device_emission import NO_BASES, Place, unless, where
 from weft.codegen.device_walks import log_bytes, own_macs, reading_of
-from weft.ir.device_control import JoinRequest, Piece, Reading, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import JoinRequest, Piece, Reading, Repeat, Sequence, Slice, Unjoinable
 from weft_runtime.executable import (
     IN_LOG,
     REGISTER_CONSTANTS,
@@ -25,6 +25,7 @@ from weft_runtime.executable import (
 from weft_sim.isa import Fill, Jump, Load, Register, Space, Store
 from weft_sim.isa.control import Condition
 from weft_sim.isa.program import decode_program
+from weft_sim.isa.vector import Destination
 from weft_sim.machine import MachineConfig
 
 __all__ = ["LoopEmission"]
@@ -83,6 +84,7 @@ class LoopEmission(CounterEmission, ABC):
         skips = self._begin(step, counter, left)
         self._forget_shared()
         moved = [*self._begin_slices(step), *self._begin_collection(step)]
+        choices = self._begin_choices(step)
         head = self._land(step.name)
         if step.changes:
             self._note(1, step.name)
@@ -90,7 +92,9 @@ class LoopEmission(CounterEmission, ABC):
         self._depth += 1
         mailboxes = dict(self._known)
         decisions = self._sequence(step.body)
+        self._store_numbers(step)
         proceed = self._read(step.comparison.reading, step.name) if step.comparison else -1
+        self._choose(step, choices)
         self._known = mailboxes
         self._forget_shared()
         self._depth -= 1
@@ -109,7 +113,7 @@ class LoopEmission(CounterEmission, ABC):
         kept = left if not self._depth else IN_LOG if step.changes else UNCHANGING
         return RegionCount(
             step.name, kept, own_macs(step.body), step.limit, step.most, step.count, decisions,
-            "" if self._depth else step.tally,
+            "" if self._depth else step.tally, tuple(each.result for each in step.collected if step.changes),
         )  # fmt: skip
 
     def _begin(self, step: Repeat, counter: Counter, left: int) -> list[tuple[int, Jump]]:
@@ -149,15 +153,56 @@ class LoopEmission(CounterEmission, ABC):
         """Registers at the first parts of what the iterations read, with the bytes to the next."""
         moved = []
         for each in step.slices:
-            if each.source:
-                base = self._source(each.source, stacked(each.binding, each.source, each.count))
-            else:
-                base = Place(REGISTER_CONSTANTS, self._constant_place(each.table))
+            base = self._base(each)
             moved.append(self._begin_parts(step, each.binding, base, each.count))
-            name = each.binding.name
-            self._bindings[name] = each.binding
-            self._places[name, each.binding.layout] = Place(moved[-1][0], 0)
+            self._put(each.binding, Place(moved[-1][0], 0))
         return moved
+
+    def _base(self, each: Slice) -> Place:
+        """The first part of what iterations read."""
+        if each.source:
+            return self._source(each.source, stacked(each.binding, each.source, each.count))
+        return Place(REGISTER_CONSTANTS, self._constant_place(each.table))
+
+    def _put(self, binding: TensorBinding, place: Place) -> None:
+        self._bindings[binding.name] = binding
+        self._places[binding.name, binding.layout] = place
+
+    def _begin_choices(self, step: Repeat) -> dict[str, int]:
+        """Registers at the last parts of what the iterations read by a number, by name."""
+        registers: dict[str, int] = {}
+        for each in (each for chosen in step.chosen for each in chosen.slices):
+            base, size = self._base(each), each.binding.layout.nbytes
+            last = Place(base.register, base.offset + (each.count - 1) * size)
+            register, _ = self._begin_parts(step, each.binding, last, 1)
+            self._areas[register] = base, each.count * size
+            self._put(each.binding, Place(register, 0))
+            registers[each.binding.name] = register
+        return registers
+
+    def _choose(self, step: Repeat, registers: dict[str, int]) -> None:
+        """The parts that the next iteration reads."""
+        for chosen in step.chosen:
+            mailbox = self._read(chosen.reading, step.name)
+            for each in chosen.slices:
+                base, size = self._base(each), each.binding.layout.nbytes
+                self._emit(Register(
+                    destination=registers[each.binding.name], source=base.register, offset=base.offset,
+                    mailbox=mailbox, scale=size,
+                ), step.name)  # fmt: skip
+
+    def _store_numbers(self, step: Repeat) -> None:
+        """Numbers that are collected, as bytes: the pass that gives one to a mailbox gives it to a vector, too."""
+        lanes, at = self._machine.lanes, self._number_vectors
+        for each in step.collected:
+            if each.reading is None:
+                continue
+            self._known.pop(each.reading, None)
+            self._read(each.reading, step.name)
+            last = self._program[-1]
+            self._emit(last.replace(destination=Destination.SCRATCHPAD_U8, d=at), step.name)
+            part = self._parts[each.result]
+            self._emit(Store(register=part.register, run_bytes=1, scratchpad=at * lanes), step.name)
 
     def _begin_collection(self, step: Repeat) -> list[tuple[int, int]]:
         """The same of what they write. A value that a region of the body makes is written there at once."""
@@ -185,6 +230,8 @@ class LoopEmission(CounterEmission, ABC):
     def _collect(self, step: Repeat) -> None:
         """Copies what is collected and was not made in its place."""
         for each in step.collected:
+            if each.reading is not None:
+                continue
             binding = self._binding(each.value)
             if (binding.layout, binding.dtype) != (each.binding.layout, each.binding.dtype):
                 raise Unjoinable(f"{step.name!r}: a collected slice has another layout")

@@ -47,7 +47,8 @@ def made_in(sequence: Sequence) -> set[str]:
         names.update(step.results, *map(made_in, _inside(step)))
         if isinstance(step, Repeat):
             names.update(step.parameters)
-            names.update(each.binding.name for each in step.slices)
+            slices = (*step.slices, *(each for chosen in step.chosen for each in chosen.slices))
+            names.update(each.binding.name for each in slices)
             names.update(each.result for each in step.collected)
     return names
 

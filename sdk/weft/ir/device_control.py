@@ -9,7 +9,7 @@ from typing import Literal
 from weft_runtime.executable import Region, Relation, TensorBinding
 
 __all__ = [
-    "UNKNOWN", "Collected", "Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat",
+    "UNKNOWN", "Chosen", "Collected", "Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat",
     "Sequence", "Slice", "Unjoinable",
 ]  # fmt: skip
 
@@ -86,11 +86,21 @@ class Slice:
 @dataclass(frozen=True)
 class Collected:
     """A value of a loop's body, of which the loop gives all iterations' as `result`, along a new leading axis.
-    `binding` is one iteration's."""
+    `binding` is one iteration's. In place of a value it may be the number that a reading gives, as a byte."""
 
     value: str
     result: str
     binding: TensorBinding
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What iterations read by the number that `reading` gave in the iteration before: a part of each slice, the first
+    iteration the last part."""
+
+    reading: Reading
+    slices: tuple[Slice, ...]
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,7 @@ class Repeat:
     allowed: str = ""
     slices: tuple[Slice, ...] = ()
     collected: tuple[Collected, ...] = ()
+    chosen: tuple[Chosen, ...] = ()
     tally: str = ""
 
     @property
