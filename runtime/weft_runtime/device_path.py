@@ -69,6 +69,8 @@ class DevicePath:
         if loop.mailbox == IN_LOG:
             while self._next():
                 rounds += 1
+                if rounds > limit:
+                    self._refuse(f"loop {loop.name!r} has more than {limit} iterations")
                 self._follow_iteration(loop)
         else:
             left = 0 if loop.mailbox == UNCHANGING else self._mailboxes[loop.mailbox]
@@ -85,7 +87,8 @@ class DevicePath:
         self.macs += rounds * loop.macs
         if loop.tally:
             self.tallies[loop.tally] = rounds
-        self.parts.update(dict.fromkeys(loop.collected, rounds))
+        if loop in self._region.decisions:
+            self.parts.update(dict.fromkeys(loop.collected, rounds))
         self.decisions.append(Decision(loop.name, str(rounds)))
 
     def _follow_iteration(self, loop: RegionCount) -> None:

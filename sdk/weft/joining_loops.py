@@ -15,7 +15,17 @@ from weft.ir.device_control import UNKNOWN, Chosen, Collected, Repeat, Sequence,
 from weft.joining_choices import MOST_STORED, chosen_values, open_choice
 from weft.joining_counters import Numbers, parts_of_and
 from weft.joining_slices import MOST_TRIED, OpenChoice, OpenLoop, sliced, table_graph, truth_binding, whole_of
-from weft_runtime.control import Block, Launch, Loop, Network, ReadScalar, Statement, read_by, statements_within
+from weft_runtime.control import (
+    Block,
+    Launch,
+    Loop,
+    Network,
+    ReadScalar,
+    Statement,
+    blocks_within,
+    read_by,
+    statements_within,
+)
 from weft_runtime.executable import Executable, HostGraph, Region, TensorBinding, TensorSignature
 from weft_runtime.host import HostProgram
 from weft_runtime.interpreter import MAX_ITERATIONS
@@ -50,6 +60,10 @@ class LoopJoining(ABC):
         for statement in statements_within(executable.control.body):
             for name in read_by(statement):
                 self._reads[name] = self._reads.get(name, 0) + 1
+        blocks = [executable.control.body, *(
+            block for each in statements_within(executable.control.body) for block in blocks_within(each)
+        )]  # fmt: skip
+        self._used = {*self._reads, *(name for block in blocks for name in block.results)}
         self._constant, self._counts = self._constant_counts(executable.control.body)
         # What a scalar is read from.
         self._counted = {
@@ -128,7 +142,8 @@ class LoopJoining(ABC):
         )  # fmt: skip
         self._give_counted(loop, repeat, numbers)
         pairs = zip(loop.body.results[len(loop.results) :], loop.stacked, strict=True)
-        return replace(repeat, collected=tuple(self._collected(repeat, *pair) for pair in pairs))
+        read = [(value, each) for value, each in pairs if each.name in self._used]
+        return replace(repeat, collected=tuple(self._collected(repeat, *pair) for pair in read))
 
     def _find_counting(self, loop: Loop, numbers: Numbers) -> None:
         """Adds the states that count: each begins at a constant, and depends on itself alone."""

