@@ -103,7 +103,10 @@ class PlacedControl(OpenedDevices):
         """The value's only element. Raises SessionError where it has none or several."""
         array = self._array(value)
         if not isinstance(array, np.ndarray) or array.size != 1 or array.dtype.kind not in "biu":
-            raise SessionError("a condition or number of iterations is not one element in this run")
+            raise SessionError(
+                "a condition or number of iterations is not one element in this run; reduce it to one, and compile "
+                "with batch 1 where each row shall decide for itself"
+            )
         return int(array.reshape(-1)[0])
 
     def constant(self, number: int | bool, rank: int) -> Value:
