@@ -133,6 +133,19 @@ def test_values_that_find_no_room_go_to_the_host(monkeypatch: pytest.MonkeyPatch
     agrees(model, executable, 6)
 
 
+def test_an_output_and_a_view_of_it_are_one_tensor() -> None:
+    """A region's output that is read as it is and, reshaped, by a host graph: both have one register."""
+    g = GraphWriter()
+    state = dense(g, g.value("vector", FLOAT, [1, SIZE]), 1, relu=False)
+    flat = g.node("Reshape", [state, g.constant(np.asarray([SIZE], np.int64))])
+    element = g.node("Gather", [flat, g.constant(np.asarray([3], np.int64))])
+    then, otherwise = g.body(), g.body()
+    both = g.if_(g.above(element, 0.0), then, [dense(then, state, 2)], otherwise, [dense(otherwise, state, 3)])
+    model = quantized(g.model([(both, FLOAT, [1, SIZE]), (state, FLOAT, [1, SIZE])]))
+    executable = compiled(model)
+    assert len(agrees(model, executable)) == 2
+
+
 def test_rooms_are_the_lowest_that_fit() -> None:
     pool = Pool(4096, 5 * 4096)
     assert find_room(pool, 4096, []) == 4096
