@@ -209,6 +209,43 @@ def test_scans_along_other_axes_and_backwards() -> None:
     assert agrees(stored, compiled(stored)) == {("4",)}
 
 
+def test_a_scan_whose_slices_nobody_reads() -> None:
+    g = GraphWriter()
+    vector = g.value("vector", FLOAT, [1, SIZE])
+    state = dense(g, vector, 1)
+    rows_of_it = g.node("Reshape", [vector, g.constant(np.asarray([4, 1, 4], np.int64))])
+    b = g.body()
+    hidden, each = b.value("hidden", FLOAT, [1, SIZE]), b.value("each", FLOAT, [1, 4])
+    wide = b.node("Tile", [each, b.constant(np.asarray([1, 4], np.int64))])
+    following = dense(b, b.node("Add", [hidden, wide]), 2)
+    last, _ = g.node(
+        "Scan", [state, rows_of_it], 2, body=b.graph([following, following]), num_scan_inputs=1,
+        scan_output_directions=[1],
+    )  # fmt: skip
+    model = quantized(g.model([(last, FLOAT, [1, SIZE])]))
+    assert agrees(model, compiled(model), 8) == {("4",)}
+
+
+def test_extents_behind_a_loop_that_stays_whole() -> None:
+    """A Loop that multiplies nothing keeps its state's extents, so that what follows is quantized and offloaded."""
+    g = GraphWriter()
+    state = dense(g, g.value("vector", FLOAT, [1, SIZE]), 1)
+    b, inner = g.body(), g.body().body()
+    b.value("step", INT64, [])
+    going, hidden = b.value("going", BOOL, []), b.value("hidden", FLOAT, [1, SIZE])
+    inner.value("step", INT64, [])
+    more, deeper = inner.value("more", BOOL, []), inner.value("deeper", FLOAT, [1, SIZE])
+    halved = inner.node("Mul", [deeper, inner.constant(np.float32(0.5))])
+    after = b.node("Loop", [b.constant(np.int64(2)), "", hidden], body=inner.graph([more, halved]))
+    shifted = b.node("Add", [after, b.constant(np.float32(0.25))])
+    last = g.node("Loop", [g.constant(np.int64(3)), "", state], body=b.graph([going, shifted]))
+    sure = g.above(g.node("ReduceMax", [state], keepdims=0), 0.5)
+    then, otherwise = g.body(), g.body()
+    both = g.if_(sure, then, [dense(then, last, 2)], otherwise, [dense(otherwise, last, 3)])
+    executable = compiled(quantized(g.model([(both, FLOAT, [1, SIZE])])))
+    assert executable.offloaded_macs == executable.macs == 3 * SIZE * SIZE
+
+
 def test_equal_branches_are_compiled_once() -> None:
     g = GraphWriter()
     state = dense(g, g.value("vector", FLOAT, [1, SIZE]), 1)
