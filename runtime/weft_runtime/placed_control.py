@@ -104,7 +104,10 @@ class PlacedControl(OpenedDevices):
         """The value's only element. Raises SessionError where it has none or several."""
         array = self._array(value)
         if not isinstance(array, np.ndarray) or array.size != 1 or array.dtype.kind not in "biu":
-            raise SessionError("a condition or number of iterations is not one element in this run")
+            raise SessionError(
+                "a condition or number of iterations is not one element in this run; reduce it to one, and compile "
+                "with batch 1 where each row shall decide for itself"
+            )
         return int(array.reshape(-1)[0])
 
     def constant(self, number: int | bool, rank: int) -> Value:
@@ -138,8 +141,10 @@ class PlacedControl(OpenedDevices):
         for binding in region.inputs:
             taken.append(self._supply(region, binding, registers, placement.io, taken))
         made: list[DeviceCopy] = []
+        bound = {binding.register for binding in region.inputs}
         for binding in region.outputs:
-            copy = self._output(region, binding, registers, placement.io, (*taken, *made))
+            copy = self._output(region, binding, registers, placement.io, bound, taken)
+            bound.add(binding.register)
             taken.append(copy)
             made.append(copy)
         numbers = self._send_numbers(region, placement.workspace)
@@ -206,12 +211,15 @@ class PlacedControl(OpenedDevices):
         return copy
 
     def _output(
-        self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]
-    ) -> DeviceCopy:
-        """Where an output will lie: on the input that it is a view of, in a new buffer, or in the region's area."""
+        self, region: Region, binding: TensorBinding, registers: list[int], area: int, bound: set[int],
+        taken: Sequence[DeviceCopy],
+    ) -> DeviceCopy:  # fmt: skip
+        """Where an output will lie: on the tensor that it is a view of (an input or another output, whose register is
+        bound by then), in a new buffer, or in the region's area.
+        """
         if binding.register == REGISTER_IO:
             address = area + binding.offset
-        elif any(each.register == binding.register for each in region.inputs):
+        elif binding.register in bound:
             address = registers[binding.register]
         else:
             address = registers[binding.register] = self._room(region.processor, binding, taken)
