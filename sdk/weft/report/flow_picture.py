@@ -169,8 +169,14 @@ class _Builder:
 
 
 def _name(item: dict[str, Any]) -> str:
-    operators = ", ".join(item["operators"])
-    return f"{item['network']}: {operators}" if operators else str(item["network"])
+    """The sub-network's name, and as many of its operators as fit."""
+    line = str(item["network"])
+    for place, operator in enumerate(item["operators"]):
+        longer = f"{line}{', ' if place else ': '}{operator}"
+        if len(longer) > MOST_LETTERS - 3:
+            return f"{line}{', …' if place else ': …'}"
+        line = longer
+    return line
 
 
 def _launches(items: Items) -> list[dict[str, Any]]:
