@@ -2,8 +2,8 @@
 
 Each network of examples/dynamic, hand-written or trained, is quantized, compiled twice, and run on inputs that take all
 of its paths: with decisions taken by the accelerator where it can, and by the host. Without names, two of each kind:
-`python examples/02_dynamic.py [NAME…]`. With `--write FOLDER` they are written for the command line instead, as NAME.onnx
-with inputs in NAME.npz.
+`python examples/02_dynamic.py [NAME…]`. With `--write FOLDER` they are written for the command line instead, as
+NAME.onnx with inputs in NAME.npz.
 """
 
 from __future__ import annotations
