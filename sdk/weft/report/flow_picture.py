@@ -135,7 +135,7 @@ class _Builder:
         work = [{"kind": "work", "macs": item["macs"], "always": True}] if item["macs"] else []
         return Frame(
             f"one launch: {', '.join(parts)}", "decided on the device; the cycles are those of the longest way",
-            self._decided([*work, *item["decisions"]], flow), "launch",
+            self._decided([*work, *item["decisions"]], flow), "launch", load=load,
         )  # fmt: skip
 
     def _decided(self, items: Items, flow: Flow) -> Stack:
