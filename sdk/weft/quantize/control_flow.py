@@ -47,7 +47,10 @@ def quantize_form(
     """
     options.check()
     if options.minimum_snr is not None:
-        raise QuantizationError("a minimum signal-to-noise ratio cannot be kept where the path depends on the input")
+        raise QuantizationError(
+            "a minimum signal-to-noise ratio cannot be kept where the path depends on the input: leave the option out, "
+            "and keep single nodes, or all that only decisions depend on, in float"
+        )
     launches = _launches(form, calibration, progress)
     _check_names(form, frozenset(exclude) | options.nodes.keys())
     gates = _kept_gates(form, options)
