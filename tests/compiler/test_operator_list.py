@@ -155,6 +155,8 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "Mul, a map for all channels": (IMAGE, broadcast("Mul", (1, 1, 9, 8))),
     "Mul, both broadcast": ((1, 6, 1, 8), broadcast("Mul", (1, 1, 9, 1))),
     "Add, a vector for all rows": (TOKENS, broadcast("Add", (1, 1, 12))),
+    "Mul, one number for a row": ((1, 64), broadcast("Mul", (1, 1))),
+    "Add, one number for an image": (IMAGE, broadcast("Add", (1, 1, 1, 1))),
     "Div by a constant": (IMAGE, single("Div", np.float32(1.7))),
     **{
         op: (IMAGE, single(op))

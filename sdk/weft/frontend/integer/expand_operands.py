@@ -50,7 +50,9 @@ def _expand(graph: Graph, node: onnx.NodeProto, index: int, expanded: dict[tuple
         return False
     if not found.quantization.is_per_tensor or found.quantization.dtype.itemsize != 1 or stored_bias(graph, node):
         return False
-    if not shape or len(shape) > LARGEST_RANK or not 0 < math.prod(shape) <= LARGEST or math.prod(own) == 1:
+    if not shape or len(shape) > LARGEST_RANK or not 0 < math.prod(shape) <= LARGEST:
+        return False
+    if math.prod(own) == 1 and graph.constant(found.name) is not None:  # one number is a scale, or a table
         return False
     if _over_height_and_width(own, shape) and other == shape:
         return False
