@@ -23,7 +23,7 @@ from weft.ir.device_control import (
 )
 from weft.joining_limits import bounded
 from weft.joining_loops import LoopJoining
-from weft.joining_slices import sliced, truth_binding
+from weft.joining_slices import truth_binding
 from weft.joining_split import split_hosts
 from weft_runtime.control import (
     Block,
@@ -251,7 +251,7 @@ class _Joining(LoopJoining):
         opened = self._opened(composite)
         if opened is not None and opened.numbers.names.issuperset(composite.inputs.values()):
             truth = f"{value}/truth"
-            opened.slices[truth] = sliced(composite, truth, truth_binding(truth), opened)
+            opened.slices[truth] = self._taken(composite, truth, truth_binding(truth), opened)
             return Condition(Comparison(Reading(truth, "element", (0,)), "below", 1), False)
         if len(composite.inputs) != 1:
             raise Unjoinable("the condition is not computed from one tensor alone")

@@ -23,10 +23,9 @@ MOST_STORED = 256
 """Places that a byte tells apart."""
 
 
-def open_choice(parameter: str, first: Any, following: Composite, binding: TensorBinding) -> OpenChoice:
-    """The state `parameter`, which begins as `first`, and becomes what the composite makes of a stored tensor. Raises
-    Unjoinable where that is no function of a place."""
-    reading, values = chosen_values(following, binding)
+def open_choice(parameter: str, first: Any, reading: Reading, values: Any) -> OpenChoice:
+    """The state `parameter`, which begins as `first`, and becomes one of the values. Raises Unjoinable where these are
+    of another type or shape."""
     if values.dtype != first.dtype or values.shape[1:] != first.shape:
         raise Unjoinable(f"{parameter!r} has another type or shape before the loop")
     numbers = Numbers("", 0, {}, {parameter: [*values, first]})

@@ -11,7 +11,7 @@ import numpy as np
 
 from weft.backends import Accelerator
 from weft.conditions import Composite, Condition, DeferredValues
-from weft.ir.device_control import UNKNOWN, Chosen, Collected, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import UNKNOWN, Chosen, Collected, Reading, Repeat, Sequence, Slice, Unjoinable
 from weft.joining_choices import MOST_STORED, chosen_values, open_choice
 from weft.joining_counters import Numbers, parts_of_and
 from weft.joining_slices import MOST_TRIED, OpenChoice, OpenLoop, sliced, table_graph, truth_binding, whole_of
@@ -54,6 +54,9 @@ class LoopJoining(ABC):
         self._bindings: dict[str, dict[str, TensorBinding]] = {}
         self._named: dict[Launch, dict[str, str]] = {}
         self._branches = 0
+        self._tried: dict[tuple[str, TensorBinding, int, bytes], Slice | str] = {}
+        self._stops: dict[str, int | None] = {}
+        self._places: dict[str, tuple[Reading, Any]] = {}
         self._values: dict[str, Any] = {}
         self._fresh = 0
         self._reads: dict[str, int] = {}
@@ -138,7 +141,7 @@ class LoopJoining(ABC):
             initial, parameters, results, None if begins is None else begins.comparison,
             "below" if begins is None or begins.holds else "above", allowed, tuple(opened.slices.values()),
             chosen=tuple(Chosen(each.reading, tuple(each.taken.slices.values())) for each in opened.choices),
-            tally="" if len(states) == len(loop.parameters) or self._open else f"{loop.name}/iterations",
+            tally="" if len(states) == len(loop.parameters) or self._open else f"{loop.index}/iterations",
         )  # fmt: skip
         self._give_counted(loop, repeat, numbers)
         pairs = zip(loop.body.results[len(loop.results) :], loop.stacked, strict=True)
@@ -158,7 +161,7 @@ class LoopJoining(ABC):
                     deferred.add(self.hosts[step.index], names)
                 else:
                     stored |= {names[each.name]: each for each in self.regions[step.index].outputs}
-        self._bodies[loop.name], self._bindings[loop.name] = deferred, stored
+        self._bodies[loop.index], self._bindings[loop.index] = deferred, stored
         for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
             first = self._values.get(initial)
             if first is None or first.dtype.name in DEVICE_DTYPES or following not in deferred:
@@ -169,7 +172,7 @@ class LoopJoining(ABC):
 
     def _find_choices(self, loop: Loop, numbers: Numbers) -> list[OpenChoice]:
         """The states that are chosen by what an iteration makes, each beginning at a constant."""
-        deferred, stored = self._bodies[loop.name], self._bindings[loop.name]
+        deferred, stored = self._bodies[loop.index], self._bindings[loop.index]
         found = []
         for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
             first = self._values.get(initial)
@@ -178,17 +181,22 @@ class LoopJoining(ABC):
             composite = deferred.composite(following)
             tensors = list(composite.inputs.values())
             if len(tensors) == 1 and tensors[0] in stored:
-                found.append(open_choice(name, first, composite, stored[tensors[0]]))
+                if name not in self._places:
+                    self._places[name] = chosen_values(composite, stored[tensors[0]])
+                found.append(open_choice(name, first, *self._places[name]))
         return found
 
     def _limited(self, loop: Loop, numbers: Numbers, limits: tuple[int, int, str]) -> tuple[int, int, str]:
         """The limits, where a condition on states that count ends the loop before. Raises Unjoinable."""
-        value, inside = self._counted.get(loop.proceed, ""), self._bodies[loop.name]
+        value, inside = self._counted.get(loop.proceed, ""), self._bodies[loop.index]
         if value not in inside:
             return limits
         known = [each for each in parts_of_and(inside.composite(value)) if _is_known(each, numbers)]
         limit, _, count = limits
-        stop = numbers.first_false(known, MOST_TRIED if limit == UNKNOWN else min(limit, MOST_TRIED))
+        if loop.index not in self._stops:
+            most = MOST_TRIED if limit == UNKNOWN else min(limit, MOST_TRIED)
+            self._stops[loop.index] = numbers.first_false(known, most)
+        stop = self._stops[loop.index]
         if stop is not None:
             return stop + 1, stop + 1, count
         if known and not 0 <= limit <= MOST_TRIED:
@@ -197,7 +205,7 @@ class LoopJoining(ABC):
 
     def _ends_by_count(self, loop: Loop) -> bool:
         """Whether the condition for another iteration depends on the iteration's number alone: the limit has it."""
-        value, inside = self._counted.get(loop.proceed, ""), self._bodies[loop.name]
+        value, inside = self._counted.get(loop.proceed, ""), self._bodies[loop.index]
         numbers = self._open[-1].numbers
         return value in inside and all(_is_known(each, numbers) for each in parts_of_and(inside.composite(value)))
 
@@ -256,11 +264,24 @@ class LoopJoining(ABC):
         opened = self._opened(composite)
         if opened is None:
             raise Unjoinable("the host computes in it")
-        taken = sliced(composite, name, binding, opened)
+        taken = self._taken(composite, name, binding, opened)
         if taken.source and opened not in self._open:
             raise Unjoinable("a tensor that is computed is read at a chosen place")
         opened.slices[name] = taken
         self._stored[name] = replace(binding, name=name)
+
+    def _taken(self, composite: Composite, name: str, binding: TensorBinding, opened: OpenLoop) -> Slice:
+        """`sliced`, tried once for a value, however many runs of statements are. Raises Unjoinable."""
+        key = name, binding, opened.limit, composite.model.SerializeToString(deterministic=True)
+        if key not in self._tried:
+            try:
+                self._tried[key] = sliced(composite, name, binding, opened)
+            except Unjoinable as why:
+                self._tried[key] = str(why)
+        found = self._tried[key]
+        if isinstance(found, str):
+            raise Unjoinable(found)
+        return found
 
     def _limits(self, loop: Loop) -> tuple[int, int, str]:
         """The loop's count, twice, where it is constant; else UNKNOWN, and the number that bounds it at launch."""
