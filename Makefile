@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 FILES := $(VENV)/files.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl mutation-rtl fuzz generate synth format clean FORCE
+.PHONY: help setup demo test check lint types imports generated sanitize coverage-rtl mutation-rtl fuzz fuzz-dynamic generate synth format clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ coverage-rtl: $(INSTALLED) ## lines, branches and toggles of the RTL that benche
 SECONDS ?= 60
 fuzz: environment ## damaged models, artifacts and inputs through the command line, for SECONDS=60
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
+
+PROGRAMS ?= 100
+fuzz-dynamic: environment ## random programs that decide on data through every way in, PROGRAMS=100 each, SEED=a fresh one
+	$(BIN)/python tests/random_programs/fuzz_dynamic.py --programs $(PROGRAMS) $(if $(SEED),--seed $(SEED)) --rtl-every 50
 
 mutation-rtl: environment ## plant faults in the RTL and count how many its tests catch (half an hour)
 	@$(BIN)/python rtl/tools/mutate.py $(MUTATION_FLAGS)

@@ -80,6 +80,22 @@ class CondInScanInCond(nn.Module):
         return torch.cond(x.mean() > 0, scanned, lambda x: x.reshape(4, 1) * 2, (x,))
 
 
+class ConstantsWithin(nn.Module):
+    """Counters that start as constants in bodies of bodies."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        def inner(x: Tensor) -> Tensor:
+            return while_loop(
+                lambda i, x: (i < 3) & (x.sum() < 4), lambda i, x: (i + 1, x + 0.5), (torch.tensor(0), x)
+            )[1]
+
+        def body(total: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = torch.cond(x.max() > 1, inner, lambda x: x + torch.tensor([0.25, 0.5, 0.75, 1.0]), (x,))
+            return total + torch.tensor(1), y
+
+        return while_loop(lambda total, x: total < 4, body, (torch.tensor(0), x))
+
+
 class PassesThrough(nn.Module):
     """Branches that give operands, a weight and a constant as they are."""
 

@@ -19,6 +19,7 @@ KINDS = {
     "WhileInWhile": {"Loop": 2}, "CarriedNumber": {"Loop": 1}, "ScanWithCond": {"Scan": 1, "If": 1},
     "CondInScanInCond": {"If": 2, "Scan": 1}, "PassesThrough": {"If": 1},
     "ConstantsInBodies": {"If": 1, "Loop": 1}, "ConstantsInScan": {"Scan": 1},
+    "ConstantsWithin": {"Loop": 2, "If": 1},
 }  # fmt: skip
 
 
