@@ -15,6 +15,7 @@ from weft.api.execution import run_with_margins
 from weft.api.preparation import PrepareOptions
 from weft.cli.app import main
 from weft.dynamic import FormRunner, integer_graph, split
+from weft.dynamic.confidence_units import confidence_unit
 from weft.errors import ModelError
 from weft.frontend import load, normalize, reference_session
 from weft.lowering import Driver
@@ -142,3 +143,30 @@ def test_the_command_line_shows_margins(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["run", str(tmp_path / "decoder.weft"), "--input", str(data), "--profile"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"^2 +Loop_node \d+$", text, re.MULTILINE) and "run the ONNX model" in text
+
+
+def test_confidence_in_integers_has_the_margin_of_the_probability() -> None:
+    """The quantized condition compares sums of a table; told is the distance of the softmax to its threshold."""
+    network = NETWORKS["early_exit"]()
+    rows = {"image": network.inputs["image"][:20]}
+    source = load(network.model)
+    by_integers = run_with_margins(weft.quantize(source, rows), rows)
+    by_floats = run_with_margins(weft.quantize(source, rows, weft.QuantizeOptions(gates="float")), rows)
+    assert by_integers.profile.paths == by_floats.profile.paths
+    for ours, theirs in zip(by_integers.margins, by_floats.margins, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.conditions == pytest.approx(other.conditions, abs=1e-3)
+
+
+def test_other_tables_are_no_confidences() -> None:
+    generator = np.random.default_rng(1)
+    steps = -np.arange(256)
+    falling = np.zeros(256, np.int32)
+    for scale in (1e-3, 0.05, 0.9, 12.0):
+        falling[steps] = np.rint(65536 * np.exp(steps * scale)).astype(np.int32)
+        assert confidence_unit(falling) == 65536
+    shuffled = generator.permutation(falling)
+    shuffled[0] = 65536
+    straight = (65536 + 200 * steps).astype(np.int32)
+    for table in (shuffled, straight, falling[::-1].copy(), falling[:100], np.zeros(256, np.int32)):
+        assert confidence_unit(table) is None

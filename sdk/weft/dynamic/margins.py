@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from weft.dynamic.confidence_units import confidence_unit
 from weft.frontend.graph import integer, integers, is_standard
 from weft.frontend.model import Model
 
@@ -160,6 +161,9 @@ class _Margins:
             scores = self.scores_of(node.input[place])
             if scores is not None:
                 return self._between_classes(node, place, scores)
+        confidence = self._confidence(node)
+        if confidence is not None:
+            return confidence
         ours, theirs = (self.values[name] for name in node.input)
         for name, other in ((node.input[0], node.input[1]), (node.input[1], node.input[0])):
             if self._is_bool(name) and other in self.constants:
@@ -168,6 +172,25 @@ class _Margins:
         if node.op_type == "Equal" and ours.dtype.kind in "iu":
             return np.where(distance == 0, 1.0, distance)
         return np.asarray(distance)
+
+    def _confidence(self, node: onnx.NodeProto) -> Array | None:
+        """Where the sum of exponentials behind a softmax is compared: the distance of the probabilities."""
+        for name, other in ((node.input[0], node.input[1]), (node.input[1], node.input[0])):
+            maker = self.makers.get(name)
+            while maker is not None and is_standard(maker, *SHAPING, "ReduceSum"):
+                maker = self.makers.get(maker.input[0])
+            if maker is None or not is_standard(maker, "Gather") or maker.input[0] not in self.constants:
+                continue
+            unit = confidence_unit(self.values[maker.input[0]])
+            if unit is not None and other in self.constants:
+                sums = (np.asarray(self.values[each], np.float64) for each in (name, other))
+                ours, theirs = (unit / np.maximum(each, 1) for each in sums)
+                return np.asarray(np.abs(ours - theirs))
+        return None
+
+    def sum(self, node: onnx.NodeProto) -> Array | None:
+        """Not told by itself; a comparison may look through it."""
+        return None
 
     def logic(self, node: onnx.NodeProto) -> Array | None:
         """And, Or and Xor."""
@@ -246,4 +269,5 @@ _RULES: Mapping[str, Callable[[_Margins, onnx.NodeProto], Array | None]] = {
     **dict.fromkeys(EXTREMES, _Margins.extreme),
     "Cast": _Margins.cast,
     "Gather": _Margins.picked,
+    "ReduceSum": _Margins.sum,
 }
