@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -20,7 +19,7 @@ from weft.partition.costs import host_profile
 from weft.program import Program
 
 pytest.importorskip("sklearn")
-from figures import FIGURES, measured, parameters
+from figures import FIGURES, form_of, measured, parameters
 from suite import SUITE, TRAINED
 
 SLOW_HOST = dataclasses.replace(
@@ -72,14 +71,13 @@ def test_outputs_and_paths(name: str) -> None:
         entry.correct(np.asarray(next(iter(answer.values()))), target)
         for answer, target in zip(answers, evaluation.targets[:INPUTS], strict=True)
     ]
-    accuracy, parts = measured(weft.load(entry.model), evaluation, entry)
-    assert_all_taken(
-        {node: Counter({key: int(1000 * part) for key, part in each.items()}) for node, each in parts.items()}
-    )
-    assert accuracy >= 0.93
-    assert abs(float(np.mean(right)) - accuracy) <= 0.02
+    by_float = measured(form_of(weft.load(entry.model)), evaluation, entry)
+    for parts in by_float.outcomes.values():
+        assert not {"then", "else"} & parts.keys() or (len(parts) == 2 and min(parts.values()) >= 0.05), parts
+    assert by_float.accuracy >= 0.93
+    assert abs(float(np.mean(right)) - by_float.accuracy) <= 0.02
     written = json.loads(FIGURES.read_text())[name]
-    assert abs(written["accuracy"] - accuracy) <= 0.01
+    assert abs(written["accuracy"] - by_float.accuracy) <= 0.01
     assert written["parameters"] == parameters(weft.load(entry.model).proto)
 
 
@@ -104,21 +102,22 @@ def test_golden_model_agrees(name: str) -> None:
                 np.testing.assert_array_equal(array, theirs[key])
 
 
-@pytest.mark.parametrize("name", ["skipnet", "skipnet_recurrent"])
-def test_gates_on_the_device_are_one_launch(name: str) -> None:
-    """Four decisions among 3.9 million multiplications: the host launches once, each decision costs less than 500
-    cycles, and a skipped block saves more than that."""
+@pytest.mark.parametrize("name", ["shallow_deep_vgg", "skipnet", "skipnet_recurrent", "blockdrop"])
+def test_decisions_on_the_device_are_one_launch(name: str) -> None:
+    """The host launches once, a decision costs less than 500 cycles on average (a skipped block's input is copied: more
+    than that; a block that runs: less), and what is skipped saves far more."""
     evaluation = SUITE[name].data().evaluation
-    by_count: dict[int, list[int]] = {}
+    cycles: dict[int, list[int]] = {}
+    overhead = decisions = 0
     with weft.Session(built(name)) as device, weft.Session(built(name, "host")) as host:
         for index in range(20):
             device.run(evaluation.sample(index))
             host.run(evaluation.sample(index))
-            assert len(device.profile.regions) == 1 < len(host.profile.regions)
+            assert len(device.profile.regions) == 1 <= len(host.profile.regions)
             assert device.profile.macs == host.profile.macs
-            assert device.profile.cycles < host.profile.cycles + 4 * 500
-            ran = sum(step.outcome == "then" for step in device.profile.paths[0])
-            by_count.setdefault(ran, []).append(device.profile.cycles)
-    counts = sorted(by_count)
-    assert len(counts) > 1
-    assert np.mean(by_count[counts[-1]]) - np.mean(by_count[counts[0]]) > 500 * (counts[-1] - counts[0])
+            overhead += device.profile.cycles - host.profile.cycles
+            decisions += len(device.profile.paths[0])
+            cycles.setdefault(device.profile.macs, []).append(device.profile.cycles)
+    assert overhead < 500 * decisions
+    least, most = min(cycles), max(cycles)
+    assert np.mean(cycles[most]) - np.mean(cycles[least]) > 10_000  # all decisions of a sample: 2,000 at most

@@ -1,15 +1,17 @@
 """Shallow-Deep networks (Kaya, Hong, Dumitras, ICML 2019): classifiers along the depth; the first sure one answers.
 
 Training: the sum of all classifiers' cross-entropies, deeper ones weighing more. Thresholds: quantiles of the largest
-probability over inputs that were not trained with, so that equally many of these leave at each classifier (exits.py).
+probability over inputs that were not trained with, so that PART of those that come to a classifier leave (exits.py).
 """
 
 from __future__ import annotations
 
 import torch
-from exits import loss_of_all, thresholds_for_equal_parts
-from layers import Classifier, Residual, convolution, depthwise_separable
+from exits import loss_of_all, thresholds_for_parts
+from layers import Classifier, Residual, convolution, depthwise_separable, residual_pair
 from torch import Tensor, nn
+
+PART = 0.4
 
 
 class EarlyExit(nn.Module):
@@ -44,8 +46,8 @@ class EarlyExit(nn.Module):
         return loss_of_all(self.every_answer(*inputs), targets)
 
     def settle(self, inputs: tuple[Tensor, ...]) -> None:
-        """Thresholds with which equally many of these inputs leave at each classifier."""
-        self.thresholds.copy_(thresholds_for_equal_parts(self.every_answer(*inputs)))
+        """Thresholds with which PART of these inputs that come to a classifier leave."""
+        self.thresholds.copy_(thresholds_for_parts(self.every_answer(*inputs), PART))
 
 
 class MobileNetExits(EarlyExit):
@@ -54,12 +56,12 @@ class MobileNetExits(EarlyExit):
     def __init__(self) -> None:
         super().__init__(
             [
-                nn.Sequential(convolution(1, 16, 2), depthwise_separable(16, 32)),
-                depthwise_separable(32, 48),
-                nn.Sequential(depthwise_separable(48, 64, 2), depthwise_separable(64, 64)),
-                nn.Sequential(depthwise_separable(64, 96), depthwise_separable(96, 96)),
+                convolution(1, 16),
+                nn.Sequential(depthwise_separable(16, 32), depthwise_separable(32, 32)),
+                nn.Sequential(depthwise_separable(32, 64, 2), depthwise_separable(64, 64)),
+                nn.Sequential(*(depthwise_separable(64, 64) for _ in range(3))),
             ],
-            [Classifier(32, 8), Classifier(48, 8), Classifier(64, 4), Classifier(96, 4)],
+            [Classifier(16, 16), Classifier(32, 16), Classifier(64, 8), Classifier(64, 8)],
         )
 
 
@@ -69,12 +71,12 @@ class VGGExits(EarlyExit):
     def __init__(self) -> None:
         super().__init__(
             [
-                nn.Sequential(convolution(1, 16), nn.MaxPool2d(2)),
-                nn.Sequential(convolution(16, 24), convolution(24, 24)),
-                nn.Sequential(nn.MaxPool2d(2), convolution(24, 32)),
-                convolution(32, 32),
+                convolution(1, 16),
+                nn.Sequential(*(convolution(16, 16) for _ in range(3))),
+                nn.Sequential(*(convolution(16, 16) for _ in range(3))),
+                nn.Sequential(nn.MaxPool2d(2), convolution(16, 32), convolution(32, 32), convolution(32, 32)),
             ],
-            [Classifier(16, 8), Classifier(24, 8), Classifier(32, 4), Classifier(32, 4)],
+            [Classifier(16, 16), Classifier(16, 16), Classifier(16, 16), Classifier(32, 8)],
         )
 
 
@@ -83,8 +85,8 @@ class ResNetExits(EarlyExit):
 
     def __init__(self) -> None:
         super().__init__(
-            [convolution(1, 16), Residual(16, 16), Residual(16, 32, 2), Residual(32, 32)],
-            [Classifier(16, 16), Classifier(16, 16), Classifier(32, 8), Classifier(32, 8)],
+            [convolution(1, 16), residual_pair(16), residual_pair(16), Residual(16, 32, 2)],
+            [Classifier(16, 16), Classifier(16, 16), Classifier(16, 16), Classifier(32, 8)],
         )
 
 
@@ -93,6 +95,6 @@ class WideResNetExits(EarlyExit):
 
     def __init__(self) -> None:
         super().__init__(
-            [convolution(1, 16, 2), Residual(16, 32), Residual(32, 40, 2)],
-            [Classifier(16, 8), Classifier(32, 8), Classifier(40, 4)],
+            [convolution(1, 16), Residual(16, 32), Residual(32, 48, 2)],
+            [Classifier(16, 16), Classifier(32, 16), Classifier(48, 8)],
         )

@@ -16,16 +16,17 @@ def loss_of_all(answers: list[Tensor], targets: Tensor) -> Tensor:
     return torch.stack([(index + 1) / len(losses) * loss for index, loss in enumerate(losses)]).sum()
 
 
-def thresholds_for_equal_parts(answers: list[Tensor]) -> Tensor:
-    """Thresholds with which equally many samples of a batch leave at each classifier.
+def thresholds_for_parts(answers: list[Tensor], part: float) -> Tensor:
+    """Thresholds with which this part of the samples of a batch that come to a classifier leaves there; where that
+    would keep most samples for the last classifiers, equally many for each.
 
-    One after the other: of n classifiers that are left, 1/n of the samples that are left leave at the next one, so its
-    threshold is the quantile 1 - 1/n of their confidence, the largest probability.
+    One after the other: of n classifiers that are left, the larger of `part` and 1/n of the samples that are left leave
+    at the next one, so its threshold is that quantile of their confidence, the largest probability.
     """
     staying = torch.ones(len(answers[0]), dtype=torch.bool)
     thresholds = []
     for index, answer in enumerate(answers[:-1]):
         confidence = answer.softmax(-1).amax(-1)
-        thresholds.append(confidence[staying].quantile(1 - 1 / (len(answers) - index)))
+        thresholds.append(confidence[staying].quantile(1 - max(part, 1 / (len(answers) - index))))
         staying &= confidence <= thresholds[-1]
     return torch.stack(thresholds)

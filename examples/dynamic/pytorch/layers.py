@@ -32,8 +32,13 @@ class Residual(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
+def residual_pair(channels: int) -> nn.Sequential:
+    """Two residual blocks that keep the shape: what one gate skips."""
+    return nn.Sequential(Residual(channels, channels), Residual(channels, channels))
+
+
 class Classifier(nn.Sequential):
-    """Pooled features, `parts`×`parts` of them, and logits: [n, channels, size, size] to [n, 10]."""
+    """Largest features of `parts`×`parts` parts, and logits: [n, channels, size, size] to [n, 10]."""
 
     def __init__(self, channels: int, size: int, parts: int = 2) -> None:
-        super().__init__(nn.AvgPool2d(size // parts), nn.Flatten(), nn.Linear(channels * parts * parts, 10))
+        super().__init__(nn.MaxPool2d(size // parts), nn.Flatten(), nn.Linear(channels * parts * parts, 10))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from exits import loss_of_all, thresholds_for_equal_parts
+from exits import loss_of_all, thresholds_for_parts
 from layers import Classifier, convolution
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
@@ -81,8 +81,8 @@ class MultiScaleDense(nn.Module):
         return loss_of_all(self.every_answer(*inputs), targets)
 
     def settle(self, inputs: tuple[Tensor, ...]) -> None:
-        """Thresholds with which equally many of these inputs leave at each classifier."""
-        self.thresholds.copy_(thresholds_for_equal_parts(self.every_answer(*inputs)))
+        """Thresholds with which 40 % of these inputs that come to a classifier leave."""
+        self.thresholds.copy_(thresholds_for_parts(self.every_answer(*inputs), 0.4))
 
 
 class SubNetwork(nn.Module):
@@ -150,5 +150,5 @@ class ResolutionAdaptive(nn.Module):
         return loss_of_all(list(self.every_answer(*inputs)), targets)
 
     def settle(self, inputs: tuple[Tensor, ...]) -> None:
-        """Thresholds with which equally many of these inputs leave at each classifier."""
-        self.thresholds.copy_(thresholds_for_equal_parts(list(self.every_answer(*inputs))))
+        """Thresholds with which a quarter, then equal parts, of these inputs leave at each classifier."""
+        self.thresholds.copy_(thresholds_for_parts(list(self.every_answer(*inputs)), 0.25))

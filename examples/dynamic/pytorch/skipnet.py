@@ -1,122 +1,105 @@
-"""SkipNet (Wang et al., ECCV 2018): a gate before each residual block decides by its input whether the block runs.
+"""SkipNet (Wang et al., ECCV 2018): gates before residual blocks decide by their input whether these run.
 
-Training: gates are random at first, then hard ones with the sigmoid's gradient; a cost term draws each to be open for
-SHARE of a batch (the paper has the same first step, and then reinforcement learning). At last each gate's bias is set
-to the quantile with which it is open for SHARE of the inputs that were not trained with, one gate after the other.
+Training: gates are random at first, then hard ones with the sigmoid's gradient; a cost term (gates.py) draws each to be
+open for SHARE of a batch, with scores that differ (the paper has the same first step, and then reinforcement learning).
+At last each gate's bias is set to the quantile with which it is open for SHARE of the inputs that were not trained
+with, one gate after the other.
 """
 
 from __future__ import annotations
 
 import torch
-from gates import balance, bias_for, trained_gate
-from layers import Classifier, Residual, convolution
+from gates import bias_for, gate_cost, trained_gate
+from layers import Classifier, convolution, residual_pair
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, max_pool2d
 
-SHARE = 0.6
-CHANNELS = [16, 16, 24, 24]
-
-
-def transitions() -> nn.ModuleList:
-    """What always runs before each of the gated blocks: the image's first layer, and halving its extents."""
-    return nn.ModuleList([convolution(1, 16), nn.Identity(), convolution(16, 24, 2), nn.Identity()])
+SHARE = 0.5
+BLOCKS, CHANNELS = 4, 16
 
 
-class FeedForwardGate(nn.Module):
-    """A score from pooled features: [n, channels, h, w] to [n, 1]."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(channels, 12)
-        self.score = nn.Linear(12, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.score(torch.relu(self.hidden(x.mean((2, 3)))))
+def seen(x: Tensor) -> Tensor:
+    """What gates see of features [n, 16, 16, 16]: the largest ones of each 4×4 pixels, [n, 256]."""
+    return max_pool2d(x, 4).flatten(1)
 
 
 class SkipNet(nn.Module):
-    """Feed-forward gates: image [1, 1, 16, 16] to logits [1, 10]."""
+    """Feed-forward gates before pairs of residual blocks: image [1, 1, 16, 16] to logits [1, 10]."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.transitions = transitions()
-        self.gates = nn.ModuleList([FeedForwardGate(count) for count in CHANNELS])
-        self.blocks = nn.ModuleList([Residual(count, count) for count in CHANNELS])
-        self.classifier = Classifier(24, 8)
+        self.stem = convolution(1, CHANNELS)
+        self.gates = nn.ModuleList([nn.Linear(16 * CHANNELS, 1) for _ in range(BLOCKS)])
+        self.blocks = nn.ModuleList([residual_pair(CHANNELS) for _ in range(BLOCKS)])
+        self.classifier = Classifier(CHANNELS, 16)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = image
-        for transition, gate, block in zip(self.transitions, self.gates, self.blocks, strict=True):
-            x = transition(x)
-            if torch.sigmoid(gate(x)) > 0.5:
+        x = self.stem(image)
+        for gate, block in zip(self.gates, self.blocks, strict=True):
+            if torch.sigmoid(gate(seen(x))) > 0.5:
                 x = block(x)
         return self.classifier(x)
 
     def loss(self, inputs: tuple[Tensor, ...], targets: Tensor, progress: float) -> Tensor:
         """Of a batch; `progress` is the part of the training that is over."""
-        (x,), opened = inputs, []
-        for transition, gate, block in zip(self.transitions, self.gates, self.blocks, strict=True):
-            x = transition(x)
-            opened.append(trained_gate(gate(x), SHARE, progress))
-            x = x + opened[-1][:, :, None, None] * (block(x) - x)
-        return cross_entropy(self.classifier(x), targets) + balance(opened, SHARE)
+        x, scores = self.stem(*inputs), []
+        for gate, block in zip(self.gates, self.blocks, strict=True):
+            scores.append(gate(seen(x)))
+            x = x + trained_gate(scores[-1], SHARE, progress)[:, :, None, None] * (block(x) - x)
+        return cross_entropy(self.classifier(x), targets) + gate_cost(torch.cat(scores, 1), SHARE)
 
     def settle(self, inputs: tuple[Tensor, ...]) -> None:
         """Biases with which each gate is open for SHARE of these inputs."""
-        (x,) = inputs
-        for transition, gate, block in zip(self.transitions, self.gates, self.blocks, strict=True):
-            x = transition(x)
-            gate.score.bias += bias_for(gate(x)[:, 0], SHARE)
-            x = torch.where(gate(x)[:, :, None, None] > 0, block(x), x)
+        x = self.stem(*inputs)
+        for gate, block in zip(self.gates, self.blocks, strict=True):
+            gate.bias += bias_for(gate(seen(x))[:, 0], SHARE)
+            x = torch.where(gate(seen(x))[:, :, None, None] > 0, block(x), x)
 
 
 class RecurrentSkipNet(nn.Module):
     """One recurrent gate for all blocks: an LSTM remembers what it has seen and decided.
 
-    Its input is a projection of the pooled features. image [1, 1, 16, 16] to logits [1, 10].
+    Its input is a projection of pooled features. image [1, 1, 16, 16] to logits [1, 10].
     """
 
     def __init__(self, width: int = 12) -> None:
         super().__init__()
         self.width = width
-        self.transitions = transitions()
-        self.projections = nn.ModuleList([nn.Linear(count, width) for count in CHANNELS])
+        self.stem = convolution(1, CHANNELS)
+        self.projection = nn.Linear(CHANNELS, width)
         self.memory = nn.LSTMCell(width, width)
-        self.scores = nn.ModuleList([nn.Linear(width, 1) for _ in CHANNELS])
-        self.blocks = nn.ModuleList([Residual(count, count) for count in CHANNELS])
-        self.classifier = Classifier(24, 8)
+        self.scores = nn.ModuleList([nn.Linear(width, 1) for _ in range(BLOCKS)])
+        self.blocks = nn.ModuleList([residual_pair(CHANNELS) for _ in range(BLOCKS)])
+        self.classifier = Classifier(CHANNELS, 16)
 
-    def remember(self, index: int, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def remember(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """The memory after it has seen the input of a block."""
-        return self.memory(self.projections[index](x.mean((2, 3))), state)
+        return self.memory(self.projection(max_pool2d(x, 4).mean((2, 3))), state)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = image
+        x = self.stem(image)
         state = (torch.zeros(1, self.width), torch.zeros(1, self.width))
-        for index, block in enumerate(self.blocks):
-            x = self.transitions[index](x)
-            state = self.remember(index, x, state)
-            if self.scores[index](state[0]).item() > 0:
+        for score, block in zip(self.scores, self.blocks, strict=True):
+            state = self.remember(x, state)
+            if score(state[0]).item() > 0:
                 x = block(x)
         return self.classifier(x)
 
     def loss(self, inputs: tuple[Tensor, ...], targets: Tensor, progress: float) -> Tensor:
         """Of a batch; `progress` is the part of the training that is over."""
-        (x,), opened = inputs, []
+        x, scores = self.stem(*inputs), []
         state = (x.new_zeros(len(x), self.width), x.new_zeros(len(x), self.width))
-        for index, block in enumerate(self.blocks):
-            x = self.transitions[index](x)
-            state = self.remember(index, x, state)
-            opened.append(trained_gate(self.scores[index](state[0]), SHARE, progress))
-            x = x + opened[-1][:, :, None, None] * (block(x) - x)
-        return cross_entropy(self.classifier(x), targets) + balance(opened, SHARE)
+        for score, block in zip(self.scores, self.blocks, strict=True):
+            state = self.remember(x, state)
+            scores.append(score(state[0]))
+            x = x + trained_gate(scores[-1], SHARE, progress)[:, :, None, None] * (block(x) - x)
+        return cross_entropy(self.classifier(x), targets) + gate_cost(torch.cat(scores, 1), SHARE)
 
     def settle(self, inputs: tuple[Tensor, ...]) -> None:
         """Biases with which each gate is open for SHARE of these inputs."""
-        (x,) = inputs
+        x = self.stem(*inputs)
         state = (x.new_zeros(len(x), self.width), x.new_zeros(len(x), self.width))
-        for index, (block, score) in enumerate(zip(self.blocks, self.scores, strict=True)):
-            x = self.transitions[index](x)
-            state = self.remember(index, x, state)
+        for score, block in zip(self.scores, self.blocks, strict=True):
+            state = self.remember(x, state)
             score.bias += bias_for(score(state[0])[:, 0], SHARE)
             x = torch.where(score(state[0])[:, :, None, None] > 0, block(x), x)

@@ -88,7 +88,7 @@ class Entry:
         return weft.from_torch(torch.export.export(self.trained(), self.examples()))
 
 
-def _image(name: str, family: str, builder: str, decides: str, epochs: int = 40) -> Entry:
+def _image(name: str, family: str, builder: str, decides: str, epochs: int = 30) -> Entry:
     return Entry(name, family, builder, decides, epochs=epochs)
 
 
@@ -103,9 +103,9 @@ IMAGE_NETWORKS = (
     _image("shallow_deep_wide_resnet", "early_exit", "WideResNetExits", "confidence at each of three classifiers"),
     _image("msdnet", "multi_scale", "MultiScaleDense", "confidence at each of four classifiers"),
     _image("ranet", "multi_scale", "ResolutionAdaptive", "confidence at each of six classifiers"),
-    _image("skipnet", "skipnet", "SkipNet", "a gate before each of four blocks"),
-    _image("skipnet_recurrent", "skipnet", "RecurrentSkipNet", "a recurrent gate before each of four blocks"),
-    _image("blockdrop", "blockdrop", "BlockDrop", "a policy's score for each of five blocks"),
+    _image("skipnet", "skipnet", "SkipNet", "a gate before each of four pairs of residual blocks", 24),
+    _image("skipnet_recurrent", "skipnet", "RecurrentSkipNet", "a recurrent gate before each of four pairs", 24),
+    _image("blockdrop", "blockdrop", "BlockDrop", "a policy's score for each of five pairs of blocks", 24),
 )
 
 SEQUENCE_NETWORKS = (
