@@ -1,7 +1,7 @@
 """A greatest number of iterations for Loops that end, among other things, when a state has counted far enough.
 
-`while count < 8 and not sure` leaves a Loop without a count, whose condition asks for both. The condition stays; the count
-says beforehand how long the loop can become.
+`while count < 8 and not sure` leaves a Loop without a count, whose condition asks for both. The condition stays; the
+count says beforehand how long the loop can become.
 """
 
 from __future__ import annotations
