@@ -70,7 +70,7 @@ def _reported(node: NodeReport, name: str, gates: frozenset[str]) -> NodeReport:
 
 def _lower_network(normalized: Model, request: Request) -> Executable:
     if all(is_static(value.type) for value in normalized.proto.graph.input):
-        return lower(normalized, normalized, request, lambda stage, fraction: None)
+        return lower(normalized, normalized, replace(request, readers="programs"), lambda stage, fraction: None)
     integer = integerize(normalized)
     inputs = tuple(value.name for value in integer.inputs)
     outputs = tuple(value.name for value in integer.outputs)

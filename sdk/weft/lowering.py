@@ -23,7 +23,8 @@ Driver = Literal["device", "host"]
 
 @dataclass(frozen=True)
 class Request:
-    """What to compile for, and the user's wishes: see `weft.compiler.compile`."""
+    """What to compile for, and the user's wishes: see `weft.compiler.compile`. `readers`: who takes the outputs, the
+    host alone or other accelerator programs, too."""
 
     accelerators: tuple[Accelerator, ...]
     profile: HostProfile
@@ -31,6 +32,7 @@ class Request:
     annotate: Annotate | None
     calibration: str
     driver: Driver = "device"
+    readers: Literal["host", "programs"] = "host"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def lower(normalized: Model, original: Model, request: Request, progress: Progre
     whose nodes may be pinned. Raises CompileError."""
     accelerators = request.accelerators
     progress("integerize", 0.1)
-    graph = Graph(integerize(normalized).proto)
+    proto = integerize(normalized).proto
+    graph = Graph(proto, [value.name for value in proto.graph.output] if request.readers == "programs" else ())
     progress("recognize", 0.15)
     names = dict.fromkeys(each.processor.backend for each in accelerators)
     recognition = recognize(graph, [backend(name).patterns for name in names])

@@ -16,10 +16,12 @@ __all__ = ["Graph", "attributes", "static_shape"]
 
 
 class Graph:
-    """Read-only index over an ONNX model's main graph. Every node must have a unique, non-empty name."""
+    """Read-only index over an ONNX model's main graph. Every node must have a unique, non-empty name. `handed_on`: of
+    its outputs those that other accelerator programs may take as they are stored."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, handed_on: Collection[str] = ()) -> None:
         self.model = model
+        self.handed_on = frozenset(handed_on)
         graph = model.graph
         self.nodes: list[onnx.NodeProto] = list(graph.node)
         self.by_name = {node.name: node for node in self.nodes}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from weft.codegen.movement import plan_movement
 from weft.ir import Movement, Operator, View
@@ -51,9 +51,12 @@ def copied_view(view: Operator, operators: Sequence[Operator], config: MachineCo
     return copied if refused_movement(copied, config) is None else None
 
 
-def lonely_movement(operators: Sequence[Operator], insisted: frozenset[str]) -> tuple[Operator, str] | None:
+def lonely_movement(
+    operators: Sequence[Operator], insisted: frozenset[str], given: Collection[str]
+) -> tuple[Operator, str] | None:
     """The first movement that does not lie between operators that compute: alone it would only add transfers.
-    Those whose names are in `insisted` may."""
+    Those whose names are in `insisted` may, and those that make tensors in `given`: these leave the graph as they are
+    stored, perhaps for another accelerator program."""
     roots: dict[str, str] = {}
     for operator in operators:
         if isinstance(operator, View):
@@ -67,6 +70,6 @@ def lonely_movement(operators: Sequence[Operator], insisted: frozenset[str]) -> 
             continue
         if not any(roots.get(tensor.name, tensor.name) in made for tensor in operator.inputs):
             return operator, "it moves what the host has: in front of the accelerator that is the host's"
-        if operator.output.name not in read:
+        if operator.output.name not in read and operator.output.name not in given:
             return operator, "it moves what the host reads: behind the accelerator that is the host's"
     return None
