@@ -302,7 +302,7 @@ def test_liveness() -> None:
 
 
 def dynamic() -> Executable:
-    return compiled(quantized(gated()))
+    return compiled(quantized(gated()), "host")
 
 
 def test_impossible_programs_are_refused() -> None:
