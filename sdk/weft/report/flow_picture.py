@@ -37,10 +37,12 @@ MOST_SHAPES = 2000
 MARGIN, TITLE, FOOT = 24, 40, 104
 Items = Sequence[dict[str, Any]]
 STYLE = """
-.flow{--paper:#fff;--ink:#1a202c;--faint:#4a5568;--way:#2b6cb0;--hot:#c2410c;--never:#8a94a6;--load:#0f766e;--device:#e6f0fb;
+.flow{--paper:#fff;--ink:#1a202c;--faint:#4a5568;--way:#2b6cb0;--hot:#c2410c;--never:#8a94a6;--load:#0f766e;
+--device:#e6f0fb;
 --device-edge:#2b6cb0;--host:#eef0f3;--host-edge:#5f6b7d;--decision:#fff4d6;--decision-edge:#8a6100;--launch:#f3faf5;
 --launch-edge:#2f7d4f;--loop:#f6f2fc;--loop-edge:#6b46c1;background:var(--paper)}
-@media (prefers-color-scheme:dark){.flow{--paper:#12161d;--ink:#edf2f7;--faint:#a9b4c4;--way:#7fb3f0;--hot:#ff9a5c;--load:#4fd1bf;
+@media (prefers-color-scheme:dark){.flow{--paper:#12161d;--ink:#edf2f7;--faint:#a9b4c4;--way:#7fb3f0;--hot:#ff9a5c;
+--load:#4fd1bf;
 --never:#7c8798;--device:#172a41;--device-edge:#7fb3f0;--host:#232a35;--host-edge:#98a4b5;--decision:#3a2f10;
 --decision-edge:#e0b84a;--launch:#14271c;--launch-edge:#6cc592;--loop:#241d35;--loop-edge:#b79cf0}}
 .flow text{font:12px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:var(--ink)}
