@@ -345,3 +345,23 @@ class StaticPython(nn.Module):
         total, _, *rest = x[0, 0], None, 1, 2
         del _
         return total + sum(rest)
+
+
+class AssignedOnOnePathOfABody(nn.Module):
+    """Known numbers decide in the first iteration, data in the others: then `rounds` is assigned on one path only."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        odd = 1
+        count = 0
+        while count < 3 and x.sum() < 3:
+            count += 1
+            if odd % 2 != 1:
+                x = x + 1
+            else:
+                rounds = 0
+                while rounds < 3 and x.max() > 0.5:
+                    rounds += 1
+                    odd = int((x > 0.25).sum())
+                    x = x * 0.75
+            x = x * 1.5 + 0.25
+        return x, odd + 10 * count

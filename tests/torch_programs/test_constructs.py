@@ -19,7 +19,7 @@ PATHS = {
     "WhileTrue": 5, "WhileElse": 4, "ForRangeShort": 5, "ForRangeLong": 6, "ForRangeOnData": 4, "ForOverRows": 4,
     "GrowingModuleList": 3, "Helpers": 4, "Expressions": 4, "ShortCircuit": 5, "ItemsByData": 3, "WritesIntoBuffer": 4,
     "ChangesOwnTensor": 2, "ListsAndDicts": 4, "NestedLoops": 5, "IfInWhileInIf": 4, "CondInLoop": 1,
-    "FirstValueIsANumber": 1, "StaticPython": 1,
+    "FirstValueIsANumber": 1, "StaticPython": 1, "AssignedOnOnePathOfABody": 4,
 }  # fmt: skip
 
 

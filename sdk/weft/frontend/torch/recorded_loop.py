@@ -102,8 +102,8 @@ def widened(variable: Variable, after: Any) -> Variable:
     subject = f"{variable.name} changes in a loop that depends on data: it"
     is_missing = len(variable.initial) == 1 and isinstance(variable.initial[0], Unusable)
     if is_missing:
-        if isinstance(after, Unusable):
-            return variable
+        if isinstance(after, Unusable):  # also where an earlier round, with fewer values on data, assigned it always
+            return starting(variable.name, variable.initial[0])
         pairs, structure = merge(ABSENT, after, subject)
         return Variable(variable.name, variable.initial, tuple(pair.merged for pair in pairs), structure, late=True)
     before = pytree.tree_unflatten(list(variable.initial), variable.structure)
