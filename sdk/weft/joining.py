@@ -87,12 +87,12 @@ class _Late:
 
 
 class _Joining(LoopJoining):
-    def block(self, block: Block) -> Block:
-        """The block with joined launches in it, and in the blocks inside."""
+    def block(self, block: Block, scalars: frozenset[str] = frozenset()) -> Block:
+        """The block with joined launches in it, and in the blocks inside; `scalars` are read behind it, too."""
         statements, waiting = self._hosts_first(block.statements)
         while waiting:
             for run in reversed(self._runs(waiting)):
-                needed = _needed(waiting[run.count :], block.results)
+                needed = _needed(waiting[run.count :], block.results) | scalars
                 made = {name for each in waiting[: run.count] for name in written_by(each)}
                 try:
                     late = self._late(made & needed, run.steps)
@@ -170,7 +170,9 @@ class _Joining(LoopJoining):
             case Branch():
                 return replace(statement, then=self.block(statement.then), otherwise=self.block(statement.otherwise))
             case Loop():
-                return replace(statement, body=self.block(statement.body))
+                return replace(
+                    statement, body=self.block(statement.body, frozenset(filter(None, (statement.proceed,))))
+                )
         return statement
 
     def _runs(self, statements: Listing[Statement]) -> list[_Taken]:

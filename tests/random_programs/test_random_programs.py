@@ -9,7 +9,7 @@ import pytest
 from checks import HAS_TORCH, Figures, check
 
 FRESH = secrets.randbelow(1_000_000)
-SEEDS = {"onnx": (3, 5, 13, 22), "export": (0, 7), "source": (6, 25)}
+SEEDS = {"onnx": (3, 13, 22, 3033), "export": (0, 7), "source": (6, 25)}
 CASES = [(way, seed) for way, seeds in SEEDS.items() for seed in (*seeds, FRESH)]
 
 
