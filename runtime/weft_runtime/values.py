@@ -60,5 +60,5 @@ def find_room(pool: Pool, size: int, held: Iterable[tuple[int, int]]) -> int | N
     for address, taken in sorted(set(held)):
         if address - cursor >= size:
             return cursor
-        cursor = max(cursor, address + rounded(taken))
+        cursor = max(cursor, -(-(address + max(1, taken)) // ALIGNMENT) * ALIGNMENT)
     return cursor if cursor + size <= pool.start + pool.size else None
