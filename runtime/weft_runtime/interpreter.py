@@ -11,7 +11,19 @@ from weft_runtime.errors import SessionError
 from weft_runtime.liveness import Expiry, expiry
 from weft_runtime.steps import TensorSignature
 
-__all__ = ["MAX_ITERATIONS", "Call", "Collect", "Course", "Decision", "Interpreter", "Machine", "Number", "Read", "Steps", "Wish"]
+__all__ = [
+    "MAX_ITERATIONS",
+    "Call",
+    "Collect",
+    "Course",
+    "Decision",
+    "Interpreter",
+    "Machine",
+    "Number",
+    "Read",
+    "Steps",
+    "Wish",
+]
 
 MAX_ITERATIONS = 1 << 20
 """Iterations of one Loop after which a run is given up: a condition that never falls must not hang a session."""

@@ -107,6 +107,7 @@ class PlacedExecutable:
             macs=executable.macs,
             host_seconds=sum(each for _, each in seconds),
             wall_seconds=wall_seconds / samples,
+            launches=float(sum(step.kind == "device" for step in executable.steps)),
             transfers=sum(each.transfers for each in requests) // samples,
             transfer_bytes=sum(each.transfer_bytes for each in requests) // samples,
             regions=tuple(

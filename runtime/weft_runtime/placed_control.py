@@ -81,7 +81,7 @@ class PlacedControl(OpenedDevices):
 
     def measure(self, seats: Sequence[Seat], paths: Sequence[Path], samples: int, seconds: float) -> Profile:
         """What these seats' requests have cost: figures are per sample, regions those of the last seat."""
-        executable, processors = self.executable, self.executable.processors
+        processors = self.executable.processors
         spent, runs = Counter[str](), Counter[str]()
         for seat in seats:
             spent.update(seat.seconds)
@@ -98,11 +98,12 @@ class PlacedControl(OpenedDevices):
             macs=round(mean("macs")),
             host_seconds=sum(spent.values()) / samples,
             wall_seconds=seconds / samples,
+            launches=mean("launches"),
             transfers=round(mean("transfers")),
             transfer_bytes=round(mean("transfer_bytes")),
             regions=tuple(
-                RegionProfile(region, processors[region.processor], result)
-                for seat in seats[-1:] for region, result in seat.launched
+                RegionProfile(region, processors[region.processor], result, together)
+                for seat in seats[-1:] for region, result, together in seat.launched
             ),
             host=tuple(HostProfile(name, each / samples, runs[name] / samples) for name, each in spent.items()),
             paths=tuple(paths),

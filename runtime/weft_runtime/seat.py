@@ -75,7 +75,7 @@ class Seat:
         self.costs = Costs()
         self.seconds: dict[str, float] = {}
         self.runs: Counter[str] = Counter()
-        self.launched: list[tuple[Region, RunResult]] = []
+        self.launched: list[tuple[Region, RunResult, int]] = []
         self.worked: list[Work] = []
         self._opened, self._hosts, self._slot, self._held_outside = opened, hosts, slot, held
         self._executable: Executable = opened.executable
@@ -196,7 +196,7 @@ class Seat:
         result.raise_on_fault(region.name, region.sources)
         self.costs.cycles += result.cycles
         self.costs.launches += 1
-        self.launched.append((region, result))
+        self.launched.append((region, result, 1))
         self.worked.append(Work(task, 0, result.cycles))
         parts = self._follow(region, placement.workspace, result, numbers, note)
         for binding, copy in zip(region.outputs, made, strict=True):

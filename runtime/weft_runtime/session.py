@@ -22,6 +22,7 @@ from weft_runtime.inputs import check_inputs, samples_of
 from weft_runtime.memory import DeviceMemoryPlan
 from weft_runtime.pipeline import Answer, Pipeline, PipelineClosedError
 from weft_runtime.placed import PlacedExecutable
+from weft_runtime.placed_batches import PlacedBatches
 from weft_runtime.placed_control import PlacedControl
 from weft_runtime.profile import Profile
 from weft_runtime.sharing import SharedDevices
@@ -253,10 +254,15 @@ class Session:
         if placed is None:
             while len(self._placed) >= PLACED:
                 self._placed.pop(next(iter(self._placed))).close()
-            kind = PlacedExecutable if executable.control is None else PlacedControl
-            placed = kind(executable, self._factory(executable), self._options)
+            placed = _kind(executable)(executable, self._factory(executable), self._options)
         self._placed[executable.extents] = self._current = placed
         return placed
+
+
+def _kind(executable: Executable) -> type[PlacedExecutable] | type[PlacedControl]:
+    if executable.control is None:
+        return PlacedExecutable
+    return PlacedControl if executable.control.batching is None else PlacedBatches
 
 
 def _recorder(session: Session) -> Callable[[Profile], None]:
