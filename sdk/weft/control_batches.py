@@ -27,8 +27,8 @@ EXACT_ON_HOST = frozenset({
     "Split", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where", "Xor",
 })  # fmt: skip
 """Operators whose elements ONNX Runtime computes the same wherever they lie in a tensor: data movement, integers,
-single IEEE operations, and Softmax, whose kernel takes row by row. Sums and approximated functions are not among them: their
-order, and how the rest behind the last whole vector is done, may change with the number of samples."""
+single IEEE operations, and Softmax, whose kernel takes row by row. Sums and approximated functions are not among them:
+their order, and how the rest behind the last whole vector is done, may change with the number of samples."""
 
 
 @dataclass(frozen=True)

@@ -145,18 +145,18 @@ def session(model: Model) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize(
-    "case", CASES, ids=lambda case: f"{case[0]}-{[getattr(e, 'shape', e) for e in case[1]]}-{case[2]}"
-)
+def name_of(case: tuple[str, list[Any], dict[str, Any]]) -> str:
+    return f"{case[0]}-{[getattr(each, 'shape', each) for each in case[1]]}-{case[2]}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_several_samples_are_what_each_is_alone(case: tuple[str, list[Any], dict[str, Any]]) -> None:
     model, kinds = model_of(*case)
     size, random = 3, np.random.default_rng(5)
     rows = []
     for _ in range(size):
-        rows.append([
-            np.asarray(random.integers(-2, 2, shape) if kind == INT64 else random.standard_normal(shape) * 2, KINDS[kind])
-            for shape, kind in kinds
-        ])  # fmt: skip
+        values = [random.integers(-2, 2, each) if kind == INT64 else random.normal(0, 2, each) for each, kind in kinds]
+        rows.append([np.asarray(each, KINDS[kind]) for each, (_, kind) in zip(values, kinds, strict=True)])
     names = [value.name for value in model.proto.graph.input]
     single = session(model)
     alone = [single.run(None, dict(zip(names, row, strict=True))) for row in rows]
