@@ -5,22 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weft_runtime.devices import Device, DeviceFactory
-from weft_runtime.dispatch import Task
 from weft_runtime.executable import Executable
 from weft_runtime.memory import DeviceMemoryPlan, plan_memory
 from weft_runtime.sharing import guarded
 from weft_sim.result import RunOptions
 
-__all__ = ["Costs", "OpenedDevices", "Work"]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A task that was done: bytes over the bus or packed, and cycles of a launch."""
-
-    task: Task
-    nbytes: int = 0
-    cycles: int = 0
+__all__ = ["Costs", "OpenedDevices"]
 
 
 @dataclass

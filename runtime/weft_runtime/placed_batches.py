@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from weft_runtime.batch_plan import BatchPlan
+from weft_runtime.course_request import Path, Tensors
 from weft_runtime.devices import DeviceFactory
 from weft_runtime.errors import ExecutableError, SessionError
 from weft_runtime.executable import Executable
 from weft_runtime.interpreter import Call, Collect, Course, Decision, Number, Read, Wish
 from weft_runtime.placed import join
-from weft_runtime.placed_control import Path, PlacedControl, Tensors, constant
+from weft_runtime.placed_control import PlacedControl, constant
 from weft_runtime.profile import Profile
 from weft_runtime.request import FIRST
 from weft_runtime.rows import Row, adopt, sample_array, sliced, span, together
@@ -64,7 +65,7 @@ class PlacedBatches(PlacedControl):
             progress(done, len(parts))
         paths = [flock.paths[number] for number in range(len(parts))]
         results = [flock.results[number] for number in range(len(parts))]
-        profile = self.measure([flock.seat], paths, len(parts), time.perf_counter() - start)
+        profile = self.sum_up([flock.seat], paths, time.perf_counter() - start, ())
         return join(self.executable, results), profile
 
 

@@ -10,25 +10,23 @@ from typing import Any
 import numpy as np
 
 from weft_runtime.control import ControlFlow
+from weft_runtime.course_request import CourseRequest, Path, Tensors
 from weft_runtime.devices import DeviceFactory
-from weft_runtime.dispatch import Slot
+from weft_runtime.dispatch import Assignment, CourseDispatcher, Dispatching, Following, Slot, Work
 from weft_runtime.errors import ExecutableError
 from weft_runtime.executable import Executable
 from weft_runtime.host import HostProgram
-from weft_runtime.inputs import samples_of, split_samples
-from weft_runtime.interpreter import Call, Collect, Course, Decision, Number, Read, Wish
+from weft_runtime.inputs import split_samples
+from weft_runtime.interpreter import Call, Collect, Course, Number, Read, Wish
 from weft_runtime.opened import OpenedDevices
 from weft_runtime.placed import join
 from weft_runtime.profile import HostProfile, Profile, RegionProfile
 from weft_runtime.request import FIRST
-from weft_runtime.seat import Seat, Tasks, exhaust
+from weft_runtime.seat import Seat, Tasks
 from weft_runtime.values import Value
 from weft_sim.result import RunOptions
 
-__all__ = ["Guest", "PlacedControl", "constant"]
-
-Tensors = dict[str, Any]
-Path = tuple[Decision, ...]
+__all__ = ["PlacedControl", "constant"]
 
 
 class PlacedControl(OpenedDevices):
@@ -42,6 +40,7 @@ class PlacedControl(OpenedDevices):
             raise ExecutableError("the executable has no control flow")
         self.hosts = [HostProgram(graph) for graph in executable.host_graphs]
         super().__init__(executable, factory, options, count, buffers)
+        self.buffers = buffers
         self.control: ControlFlow = executable.control
         self._course: Course[Value] = Course(self.control.body)
         try:
@@ -55,33 +54,54 @@ class PlacedControl(OpenedDevices):
 
     def run(self, arrays: Tensors, progress: Any) -> tuple[Tensors, Profile]:
         """Outputs by name and what they cost; every sample takes its own path."""
-        start = time.perf_counter()
-        parts = self.split(arrays)
-        seats: list[Seat] = []
-        results, paths = [], []
+        start, parts = time.perf_counter(), self.split(arrays)
+        requests: list[CourseRequest] = []
+        results: list[Tensors] = []
         for part in parts:
-            guest = self.guest(FIRST)
-            outputs, path = exhaust(guest.tasks(part))
-            for each in seats[-1:]:
-                each.launched = []  # only those of the last sample are shown
-            seats.append(guest.seat)
-            results.append(outputs)
-            paths.append(path)
+            request = self.request(part)
+            while request.pending is not None:
+                self.perform(Assignment(0, 0, FIRST), request)
+            results.append(request.outputs)
+            request.forget()
+            for each in requests[-1:]:
+                each.forget_launches()  # only those of the last sample are shown
+            requests.append(request)
             progress(len(results), len(parts))
-        return join(self.executable, results), self.measure(seats, paths, len(parts), time.perf_counter() - start)
+        return join(self.executable, results), self.measure(requests, time.perf_counter() - start)
 
     def split(self, arrays: Tensors) -> list[Tensors]:
         """The inputs of each sample."""
-        samples_of(arrays, self.executable.bound_inputs, self.executable.batch)
         return list(split_samples(arrays, self.executable.bound_inputs, self.executable.batch))
 
-    def guest(self, slot: Slot) -> Guest:
-        """Someone who takes one sample through the program, in that slot of the devices."""
-        return Guest(self, slot, self._course.another())
+    def dispatcher(self, devices: int, following: Following) -> Dispatching:
+        """Who gives the tasks of requests to so many devices of each processor."""
+        processors = sorted({region.processor for region in self.executable.regions})
+        return CourseDispatcher(processors, following, devices, self.buffers)
 
-    def measure(self, seats: Sequence[Seat], paths: Sequence[Path], samples: int, seconds: float) -> Profile:
-        """What these seats' requests have cost: figures are per sample, regions those of the last seat."""
-        processors = self.executable.processors
+    def request(self, sample: Tensors) -> CourseRequest:
+        """A request for one sample."""
+        return CourseRequest(dict(sample))
+
+    def perform(self, assignment: Assignment, request: CourseRequest) -> None:
+        """A request's next task. Different requests may be performed on at the same time, in different slots."""
+        if not request.begun:
+            guest = Guest(self, assignment.slot or FIRST, self._course.another())
+            request.begin(guest.seat, guest.tasks(request.inputs))
+        request.go_on()
+
+    def outputs(self, inputs: Tensors, request: CourseRequest) -> Tensors:
+        """What a finished request answers."""
+        return request.outputs
+
+    def measure(self, requests: Sequence[CourseRequest], wall_seconds: float) -> Profile:
+        """What these finished requests have cost; figures are per request, regions those of the last one."""
+        seats = [each.seat for each in requests if each.seat is not None]
+        works = tuple(seats[-1].worked) if seats else ()
+        return self.sum_up(seats, [each.path for each in requests], wall_seconds, works)
+
+    def sum_up(self, seats: Sequence[Seat], paths: Sequence[Path], seconds: float, works: tuple[Work, ...]) -> Profile:
+        """What samples with these paths have cost at these seats; figures are per sample."""
+        processors, samples = self.executable.processors, max(1, len(paths))
         spent, runs = Counter[str](), Counter[str]()
         for seat in seats:
             spent.update(seat.seconds)
@@ -103,11 +123,13 @@ class PlacedControl(OpenedDevices):
             transfer_bytes=round(mean("transfer_bytes")),
             regions=tuple(
                 RegionProfile(region, processors[region.processor], result, together)
-                for seat in seats[-1:] for region, result, together in seat.launched
+                for seat in seats[-1:]
+                for region, result, together in seat.launched
             ),
             host=tuple(HostProfile(name, each / samples, runs[name] / samples) for name, each in spent.items()),
             paths=tuple(paths),
-        )  # fmt: skip
+            works=works,
+        )
 
 
 class Guest:

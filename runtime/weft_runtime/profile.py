@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weft_runtime.dispatch import Work
 from weft_runtime.executable import Processor, Region
 from weft_runtime.interpreter import Decision
 from weft_sim.isa import Unit
@@ -107,7 +108,8 @@ class Profile:
     whole ONNX model. `host_seconds` is spent in ONNX Runtime, `wall_seconds` in all of the
     run. `transfers` counts tensors moved to or from the device, `transfer_bytes` their packed bytes. `paths` has the
     decisions of each sample, in order, where the model's path depends on its input; then `macs` counts what ran, and
-    `regions` holds the launches of the last sample.
+    `regions` holds the launches of the last sample, and `works` all that occupied host, bus and devices for it, in
+    order, unless samples ran together.
     """
 
     device: str
@@ -123,6 +125,7 @@ class Profile:
     host: tuple[HostProfile, ...]
     paths: tuple[tuple[Decision, ...], ...] = ()
     launches: float = 0.0
+    works: tuple[Work, ...] = ()
 
     @property
     def target(self) -> str:

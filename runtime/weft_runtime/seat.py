@@ -17,14 +17,14 @@ import numpy as np
 
 from weft_runtime.device_path import DevicePath, packed_number
 from weft_runtime.devices import Device
-from weft_runtime.dispatch import Phase, Slot, Task
+from weft_runtime.dispatch import Phase, Slot, Task, Work
 from weft_runtime.errors import DeviceError, SessionError
 from weft_runtime.executable import REGISTER_IO, Executable, Region, TensorBinding
 from weft_runtime.host import HostProgram
 from weft_runtime.interpreter import Decision
 from weft_runtime.layout import pack, unpack
 from weft_runtime.memory import Pool
-from weft_runtime.opened import Costs, OpenedDevices, Work
+from weft_runtime.opened import Costs, OpenedDevices
 from weft_runtime.steps import TensorSignature
 from weft_runtime.values import DeviceCopy, Value, find_room, rounded
 from weft_sim.result import RunResult
