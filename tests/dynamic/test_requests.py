@@ -152,8 +152,8 @@ def test_a_deployment_follows_every_requests_path(name: str) -> None:
 
 
 def test_one_request_computes_while_another_one_is_on_the_host() -> None:
-    """Of two requests on different paths, tasks run in each one's order, a part does one at a time, and the device works
-    for one while the host works for the other."""
+    """Of two requests on different paths, tasks run in each one's order, a part does one at a time, and the device
+    works for one while the host works for the other."""
     report = played("early_exit", arrivals=Arrivals("closed", clients=2))
     spans = report.played.occupations
     for number in range(60):
