@@ -70,7 +70,7 @@ def _rows(
     samples = {key: rows[-count:] for key, rows in network.inputs.items()}
     wanted: Mapping[str, Any] = {}
     paths: Any = ()
-    rows = []
+    rows: list[dict[str, Any]] = []
     ways: list[tuple[str, Driver, int]] = [("one by one, host", "host", 1), ("one by one, device", "device", 1)]
     for way, driver, batch in (*ways, *((f"up to {size}", "host", size) for size in sizes)):
         executable = compile_model(
