@@ -12,8 +12,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from weft_runtime.batch_plan import BatchPlan
 from weft_runtime.course_request import Path, Tensors
 from weft_runtime.devices import DeviceFactory
@@ -25,7 +23,7 @@ from weft_runtime.placed_control import PlacedControl, constant
 from weft_runtime.profile import Profile
 from weft_runtime.request import FIRST
 from weft_runtime.rows import Row, adopt, sample_array, sliced, span, together
-from weft_runtime.seat import NoRoomError, Seat, Tasks, exhaust
+from weft_runtime.seat import NoRoomError, Seat, Tasks, exhaust, only_element
 from weft_runtime.values import Value
 from weft_sim.result import RunOptions
 
@@ -131,9 +129,7 @@ class _Flock:
         match wish:
             case Read():
                 array = yield from self._array(wish.value)
-                if not isinstance(array, np.ndarray) or array.size != 1:
-                    raise SessionError("a condition or number of iterations is not one element in this run")
-                return int(array.reshape(-1)[0])
+                return only_element(array, wish.name)
             case Collect():
                 slices = []
                 for row in wish.slices:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx_writer import FLOAT, GraphWriter
 
 import weft
 from weft.api.deployment import DeploymentOptions, DeploymentReport, deploy
+from weft.cli import main
 from weft.deployment import Arrivals, Setting, play
 from weft.errors import InputError, WeftError
 from weft.frontend import load
@@ -247,3 +249,20 @@ def test_a_program_whose_outputs_are_ready_at_once() -> None:
         futures = [session.submit({"vector": row[None]}) for row in rows]
         for row, future in zip(rows, futures, strict=True):
             same(future.result(), plain.run({"vector": row[None]}))
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(network("early_exit").model, tmp_path / "model.onnx")
+    rows = {"image": network("early_exit").inputs["image"][:12]}
+    np.savez(tmp_path / "rows.npz", **rows)
+    compiled, given = str(tmp_path / "model.weft"), ("--input", str(tmp_path / "rows.npz"))
+    calibrated = ("--calibration", str(tmp_path / "rows.npz"))
+    assert main(["compile", str(tmp_path / "model.onnx"), "-o", compiled, *calibrated, "--batch", "4"]) == 0
+    assert main(["explain", compiled]) == 0
+    assert "; together: 2 (" in capsys.readouterr().out
+    assert main(["run", compiled, *given, "--requests", "24"]) == 0
+    assert "path" in capsys.readouterr().out
+    assert main(["run", compiled, *given, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["launches"] < 2
+    for batch in ("0", "257"):
+        assert main(["compile", str(tmp_path / "model.onnx"), "-o", compiled, "--batch", batch]) == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weft.deployment.simulate import Played, Setting
+from weft.deployment.simulate import Played
 from weft_runtime.dispatch import HOST, Part, Phase, Task
 
 __all__ = ["Figures", "PartFigures", "PathFigures", "figures_of", "part_name"]
@@ -76,7 +77,7 @@ def figures_of(played: Played, processors: Sequence[str]) -> Figures:
             part_name(part, processors, setting.devices),
             busy[part] / NANOSECONDS,
             busy[part] / played.nanoseconds if played.nanoseconds else 0.0,
-            _limit(setting, part),
+            _limit(played, part),
         )
         for part in played.parts
     )
@@ -122,14 +123,18 @@ def part_name(part: Part, processors: Sequence[str], devices: int) -> str:
     return processors[part.processor] + (f" #{part.device}" if devices > 1 else "")
 
 
-def _limit(setting: Setting, part: Part) -> float:
+def _limit(played: Played, part: Part) -> float:
+    """From the work of the requests that were answered: rows are used equally often only where these are a multiple of
+    them."""
+    setting = played.setting
+    weights = Counter(each.number % len(setting.nanoseconds) for each in played.served)
     times = (
-        time
-        for tasks, row in setting.rows
+        weights[index] * time
+        for index, (tasks, row) in enumerate(setting.rows)
         for task, time in zip(tasks, row, strict=True)
         if _kind(task) == (part.kind, part.processor)
     )
-    work = sum(times) / len(setting.nanoseconds)
+    work = sum(times) / max(1, len(played.served))
     servers = setting.devices if part.kind == "device" else 1
     return servers * NANOSECONDS / work if work else 0.0
 
