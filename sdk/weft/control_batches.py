@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import onnx
+from onnx import TensorProto
 
 from weft.dynamic import batched, is_stacked
 from weft.dynamic.types import Refused
 from weft.errors import CompileError
 from weft.frontend import Model
+from weft.frontend.graph import Graph, is_standard
+from weft.frontend.passes.infer_shapes import InferShapes
 from weft.lowering import Request, lower
 from weft_runtime.batch_plan import BatchPlan
 from weft_runtime.control import Batching, NetworkBatch
@@ -29,6 +32,15 @@ EXACT_ON_HOST = frozenset({
 """Operators whose elements ONNX Runtime computes the same wherever they lie in a tensor: data movement, integers,
 single IEEE operations, and Softmax, whose kernel takes row by row. Sums and approximated functions are not among them:
 their order, and how the rest behind the last whole vector is done, may change with the number of samples."""
+
+
+SUMS = frozenset({"MatMul", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Sum"})
+"""Operators whose order does not matter where they add integers."""
+
+INTEGERS = frozenset({
+    TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64, TensorProto.UINT8, TensorProto.UINT16,
+    TensorProto.UINT32, TensorProto.UINT64,
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,11 +97,19 @@ def _several(network: Model, size: int, request: Request) -> Executable:
         body = lower(model, model, request, lambda stage, fraction: None)
     except CompileError as error:
         raise Refused(str(error)) from error
-    for graph in body.host_graphs:
-        for node in onnx.load_model_from_string(graph.model).graph.node:
-            if node.op_type not in EXACT_ON_HOST or node.domain not in ("", "ai.onnx"):
+    for host in body.host_graphs:
+        proto = onnx.load_model_from_string(host.model)
+        graph = Graph(InferShapes().run(Model(proto, name=host.name)))
+        for node in graph.nodes:
+            if not _is_exact(graph, node):
                 raise Refused(f"{node.op_type} {node.name!r} runs on the host, where its bits may depend on the batch")
     return body
+
+
+def _is_exact(graph: Graph, node: onnx.NodeProto) -> bool:
+    if is_standard(node, *SUMS):
+        return graph.element_type(node.output[0]) in INTEGERS
+    return is_standard(node, *EXACT_ON_HOST)
 
 
 def _nanoseconds(body: Executable) -> int:
