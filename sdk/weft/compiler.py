@@ -53,7 +53,7 @@ def compile(
     progress("normalize", 0.0)
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     profile = host if isinstance(host, HostProfile) else host_profile(host)
-    request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver, batch)
+    request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver, batch=batch)
     splitting = split(normalized)
     if splitting.form is None:
         if batch != 1:

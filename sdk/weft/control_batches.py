@@ -94,7 +94,7 @@ def _several(network: Model, size: int, request: Request) -> Executable:
     """The body for so many samples. Raises Refused."""
     model = batched(network, size)
     try:
-        body = lower(model, model, request, lambda stage, fraction: None)
+        body = lower(model, model, replace(request, readers="programs"), lambda stage, fraction: None)
     except CompileError as error:
         raise Refused(str(error)) from error
     for host in body.host_graphs:
