@@ -2,7 +2,7 @@
 
 Digits are submitted one by one to two simulated devices; host, bus and devices overlap, and every answer equals the
 one of a plain run. Then two hundred requests are played out in simulated time on each host profile, with and
-without overlap.
+without overlap. Last, requests of a network with early exits, each on its own path.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from weft.api.deployment import DeploymentOptions, deploy
 from weft.deployment import Figures, parse_arrivals
 from weft.partition.costs import profile_names
 
+sys.path.insert(0, str(Path(__file__).parent / "dynamic"))
+from networks import NETWORKS
+
 MODEL = Path(__file__).parent / "digits" / "digits.onnx"
 SUBMITTED = 40
 REQUESTS = 200
@@ -30,6 +33,20 @@ def figures(model: weft.Model, host: str, at_once: int | None) -> Figures:
     """Figures of a saturated deployment with that host; with `at_once` 1, requests do not overlap."""
     options = DeploymentOptions(REQUESTS, parse_arrivals("saturating"), host, at_once=at_once)
     return deploy(model, options).figures
+
+
+def early_exits() -> Table:
+    """Requests that leave a network at different exits, overlapping: how many took each path, and how long."""
+    network = NETWORKS["early_exit"]()
+    model = weft.quantize(weft.load(network.model), {"image": network.inputs["image"][:200]})
+    options = DeploymentOptions(REQUESTS, parse_arrivals("closed:2"), "cortex-a53")
+    played = deploy(model, options, {"image": network.inputs["image"][-SUBMITTED:]}).figures
+    title = f"{REQUESTS} requests of a network with early exits, two at a time, {played.throughput:,.0f} /s"
+    table = Table("path", "requests", "alone µs", "p50 µs", "p99 µs", box=box.SIMPLE_HEAD, title=title)
+    for path in played.paths:
+        times = (path.serial_seconds, path.latency_p50, path.latency_p99)
+        table.add_row(path.path, str(path.requests), *(f"{1e6 * each:,.0f}" for each in times))
+    return table
 
 
 def main() -> int:
@@ -58,6 +75,7 @@ def main() -> int:
         rates = f"{alone.throughput:,.0f}", f"{together.throughput:,.0f}"
         table.add_row(host, *rates, f"{together.efficiency:.1%}", together.busiest)
     console.print(table)
+    console.print(early_exits())
     return 0 if same else 1
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from weft_runtime.check_steps import follow_steps
 from weft_runtime.control import (
+    MAX_BATCH,
     MAX_DEPTH,
     MAX_STATEMENTS,
+    Batching,
     Block,
     Branch,
     ControlFlow,
@@ -35,6 +37,8 @@ def check_control(executable: Executable, control: ControlFlow) -> None:
         for name in network.outputs:
             if name not in available:
                 raise ExecutableError(f"no step of sub-network {network.name!r} gives its output {name!r}")
+    if control.batching is not None:
+        _check_batching(executable, control, control.batching)
     _check_size(control.body)
     inputs = frozenset(each.name for each in executable.inputs)
     _Checker(control, inputs).check_block(control.body, inputs, frozenset())
@@ -42,6 +46,28 @@ def check_control(executable: Executable, control: ControlFlow) -> None:
         raise ExecutableError(
             f"the program returns {len(control.body.results)} values for {len(executable.outputs)} model outputs"
         )
+
+
+def _check_batching(executable: Executable, control: ControlFlow, batching: Batching) -> None:
+    count = len(control.networks)
+    if not 2 <= batching.most <= MAX_BATCH:
+        raise ExecutableError(f"a batch of {batching.most} samples is outside 2 to {MAX_BATCH}")
+    if not len(batching.singles) <= count or any(not 0 <= network < count for network, _ in batching.alone):
+        raise ExecutableError("the batches name sub-networks that do not exist")
+    known: set[tuple[int, int]] = set()
+    for each in batching.sizes:
+        where = f"a batch of {each.size} samples"
+        if not (0 <= each.network < len(batching.singles) and 0 <= each.variant < count):
+            raise ExecutableError(f"{where} names a sub-network that does not exist")
+        if not 2 <= each.size <= batching.most or (each.network, each.size) in known:
+            raise ExecutableError(f"{where} is there twice, or outside 2 to {batching.most}")
+        known.add((each.network, each.size))
+        single, several = control.networks[each.network], control.networks[each.variant]
+        numbers = (len(several.inputs), len(several.outputs), len(each.stacked))
+        if numbers != (len(single.inputs), len(single.outputs), len(single.outputs)):
+            raise ExecutableError(f"{where} of {single.name!r} has other numbers of inputs or outputs than it")
+        if any(executable.regions[step.index].decisions for step in several.steps if step.kind == "device"):
+            raise ExecutableError(f"{where} of {single.name!r} is decided by its program")
 
 
 def _check_size(body: Block) -> None:

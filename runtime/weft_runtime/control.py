@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from weft_runtime.steps import Step, TensorSignature
 
 __all__ = [
+    "MAX_BATCH",
     "MAX_DEPTH",
     "MAX_STATEMENTS",
+    "Batching",
     "Block",
     "Branch",
     "ControlFlow",
     "Launch",
     "Loop",
     "Network",
+    "NetworkBatch",
     "ReadScalar",
     "Statement",
     "blocks_within",
@@ -33,6 +36,10 @@ MAX_DEPTH = 16
 
 MAX_STATEMENTS = 1 << 16
 """Most statements of a program."""
+
+
+MAX_BATCH = 256
+"""Most samples that a sub-network is compiled for."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +120,37 @@ class Block:
 
 
 @dataclass(frozen=True)
+class NetworkBatch:
+    """Sub-network `network` compiled for `size` samples at once: sub-network `variant`, estimated to take so many
+    nanoseconds. Its inputs and outputs have the samples in place of a leading extent of 1, or else as an axis in front;
+    `stacked` says for each output whether it is in front."""
+
+    network: int
+    size: int
+    variant: int
+    nanoseconds: int
+    stacked: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How up to `most` samples run together. `singles` are the estimated nanoseconds of each sub-network for one sample
+    (those that launches name come first), `alone` says of a sub-network (its number) why it runs sample by sample."""
+
+    most: int
+    singles: tuple[int, ...]
+    sizes: tuple[NetworkBatch, ...]
+    alone: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
 class ControlFlow:
-    """A program: its sub-networks, and the outermost block, which returns the model's outputs in order."""
+    """A program: its sub-networks, and the outermost block, which returns the model's outputs in order. `batching` is
+    None where samples run one after the other."""
 
     networks: tuple[Network, ...]
     body: Block
+    batching: Batching | None = None
 
 
 def blocks_within(statement: Statement) -> tuple[Block, ...]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from weft_runtime.control import (
+    MAX_BATCH,
     MAX_DEPTH,
+    Batching,
     Block,
     Branch,
     ControlFlow,
     Launch,
     Loop,
     Network,
+    NetworkBatch,
     ReadScalar,
     Statement,
 )
@@ -38,13 +41,44 @@ def describe_control(control: ControlFlow) -> dict[str, Any]:
         }
         for each in control.networks
     ]
-    return {"networks": networks, "body": _describe_block(control.body)}
+    batching = {} if control.batching is None else {"batching": _describe_batching(control.batching)}
+    return {"networks": networks, "body": _describe_block(control.body), **batching}
 
 
 def restore_control(fields: Fields) -> ControlFlow:
     """The inverse. Raises ArtifactError for members of the wrong type or range, and for blocks nested too deep."""
     return ControlFlow(
-        fields.objects("networks", _restore_network), fields.object("body", lambda each: _restore_block(each, 1))
+        fields.objects("networks", _restore_network),
+        fields.object("body", lambda each: _restore_block(each, 1)),
+        fields.object("batching", _restore_batching) if "batching" in fields else None,
+    )
+
+
+def _describe_batching(batching: Batching) -> dict[str, Any]:
+    return {
+        "most": batching.most,
+        "singles": list(batching.singles),
+        "sizes": [{**vars(each), "stacked": [int(axis) for axis in each.stacked]} for each in batching.sizes],
+        "alone": [{"network": network, "reason": reason} for network, reason in batching.alone],
+    }
+
+
+def _restore_batching(fields: Fields) -> Batching:
+    return Batching(
+        fields.whole("most", 2, MAX_BATCH),
+        fields.wholes("singles", 0, MAX_WORK),
+        fields.objects("sizes", _restore_size),
+        fields.objects("alone", lambda each: (each.whole("network", 0, MAX_COUNT), each.text("reason"))),
+    )
+
+
+def _restore_size(fields: Fields) -> NetworkBatch:
+    return NetworkBatch(
+        fields.whole("network", 0, MAX_COUNT),
+        fields.whole("size", 2, MAX_BATCH),
+        fields.whole("variant", 0, MAX_COUNT),
+        fields.whole("nanoseconds", 0, MAX_WORK),
+        tuple(bool(each) for each in fields.wholes("stacked", 0, 1)),
     )
 
 

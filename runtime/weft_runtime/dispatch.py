@@ -1,21 +1,38 @@
 """Who works on what next when several requests are on their way: the policy alone, without threads and without time.
 
 A request is the same row of tasks for every sample of an executable: host graphs, and for each region pack, send,
-launch, receive, unpack. Tasks of one request follow each other; tasks of several requests overlap on the host, the bus
-and the accelerators. The pipeline of a session (`pipeline.py`) and the simulated deployment (`weft.deployment`) both
-ask this module, so that what the simulation plays out is what the runtime does.
+launch, receive, unpack; where its path depends on the input, what comes next is known when the task before is done.
+Tasks of one request follow each other; tasks of several requests overlap on the host, the bus and the accelerators. The
+pipeline of a session (`pipeline.py`) and the simulated deployment (`weft.deployment`) both ask this module, so that
+what the simulation plays out is what the runtime does.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from weft_runtime.executable import Executable
 
-__all__ = ["BUFFERS", "BUS", "HOST", "Assignment", "Dispatcher", "Part", "Phase", "Slot", "Task", "tasks_of"]
+__all__ = [
+    "BUFFERS",
+    "BUS",
+    "HOST",
+    "Assignment",
+    "CourseDispatcher",
+    "Dispatcher",
+    "Dispatching",
+    "Following",
+    "Part",
+    "Phase",
+    "Slot",
+    "Task",
+    "Work",
+    "tasks_of",
+]
 
 BUFFERS = 3
 """Input/output areas of a region on each device: one is filled while another is worked on and a third is emptied."""
@@ -48,7 +65,8 @@ BUS = Part("bus")
 @dataclass(frozen=True)
 class Task:
     """One piece of every request: a phase of step `step` of the executable; `region` and `processor` are -1 for host
-    graphs."""
+    graphs. Of a dynamic program, `step` is the host graph's number and `region` the one that a launch, or what is sent
+    for it, belongs to; both are -1 where the host fetches a value."""
 
     step: int
     phase: Phase
@@ -57,8 +75,18 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Work:
+    """A task that was done: bytes over the bus or packed, and cycles of a launch."""
+
+    task: Task
+    nbytes: int = 0
+    cycles: int = 0
+
+
+@dataclass(frozen=True)
 class Slot:
-    """One of a region's input/output areas: on which device of its processor, and which one there."""
+    """One of a region's input/output areas: on which device of its processor, and which one there. For a dynamic
+    program, one of the places for a request on the devices, that many of each processor."""
 
     device: int
     buffer: int
@@ -86,6 +114,31 @@ def tasks_of(executable: Executable) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
+class Dispatching(Protocol):
+    """Who gives tasks to parts."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Host, bus, and every device."""
+        ...
+
+    def admit(self, request: int) -> bool:
+        """A new request; True if it has no task at all and so is done."""
+        ...
+
+    def take(self, part: Part) -> Assignment | None:
+        """The next task for a part that is idle, or None."""
+        ...
+
+    def finish(self, done: Assignment) -> bool:
+        """The task is done; True if that was the request's last one."""
+        ...
+
+    def drop(self, request: int) -> None:
+        """The request ends here, with none of its tasks under way: it failed or was cancelled."""
+        ...
+
+
 class Dispatcher:
     """Gives every part the oldest request's task that can be done now.
 
@@ -111,9 +164,9 @@ class Dispatcher:
         processors = sorted({task.processor for task in self.tasks if task.processor >= 0})
         return (HOST, BUS, *(Part("device", each, device) for each in processors for device in range(self._devices)))
 
-    def admit(self, request: int) -> None:
-        """A new request; with no task at all it is done at once."""
-        self._proceed(request, 0)
+    def admit(self, request: int) -> bool:
+        """A new request; True if it has no task at all and so is done."""
+        return self._proceed(request, 0)
 
     def take(self, part: Part) -> Assignment | None:
         """The next task for a part that is idle, or None."""
@@ -181,3 +234,96 @@ class Dispatcher:
         self._used[task.processor, slot.device] -= 1
         self._free[task.region][slot.device].append(slot.buffer)
         self._allot(task.region)
+
+
+Following = Callable[[int, int], Task | None]
+"""The task number so-and-so of a request, when those before are done; None where there is no further one."""
+
+
+class CourseDispatcher:
+    """The same for requests whose tasks follow from what they decide on the way.
+
+    A request takes one of `devices` × `buffers` slots before its first task and gives it back after its last: a device
+    of each processor, the one with the fewest slots in use, and memory of its own there. Every part takes the oldest
+    request's task; a request holds one slot and waits for nothing else, so nothing can wait in a circle.
+    """
+
+    def __init__(
+        self, processors: Sequence[int], following: Following, devices: int = 1, buffers: int = BUFFERS
+    ) -> None:
+        if devices < 1 or buffers < 1:
+            raise ValueError(f"{devices} devices with {buffers} buffers cannot work")
+        self._processors, self._following, self._devices = tuple(processors), following, devices
+        self._ready: dict[Part, list[tuple[int, int]]] = {}
+        self._waiting: list[int] = []
+        self._free = [list(range(buffers)) for _ in range(devices)]
+        self._slots: dict[int, Slot] = {}
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Host, bus, and every device."""
+        devices = range(self._devices)
+        return (HOST, BUS, *(Part("device", each, device) for each in self._processors for device in devices))
+
+    def admit(self, request: int) -> bool:
+        """A new request; True if it has no task at all and so is done."""
+        if self._following(request, 0) is None:
+            return True
+        heapq.heappush(self._waiting, request)
+        self._allot()
+        return False
+
+    def take(self, part: Part) -> Assignment | None:
+        """The next task for a part that is idle, or None."""
+        ready = self._ready.get(part)
+        if not ready:
+            return None
+        request, task = heapq.heappop(ready)
+        return Assignment(request, task, self._slots[request])
+
+    def finish(self, done: Assignment) -> bool:
+        """The task is done; True if that was the request's last one."""
+        if self._push(done.request, done.task + 1):
+            return False
+        self._release(done.request)
+        return True
+
+    def drop(self, request: int) -> None:
+        """The request ends here, with none of its tasks under way: it failed or was cancelled."""
+        for heap in self._ready.values():
+            kept = [each for each in heap if each[0] != request]
+            if len(kept) < len(heap):
+                heap[:] = kept
+                heapq.heapify(heap)
+        if request in self._waiting:
+            self._waiting.remove(request)
+            heapq.heapify(self._waiting)
+        self._release(request)
+
+    def _push(self, request: int, index: int) -> bool:
+        """Whether the request has such a task, which is then ready."""
+        task = self._following(request, index)
+        if task is None:
+            return False
+        slot = self._slots[request]
+        part = HOST
+        if task.phase is Phase.LAUNCH:
+            part = Part("device", task.processor, slot.device)
+        elif task.phase in (Phase.SEND, Phase.RECEIVE):
+            part = BUS
+        heapq.heappush(self._ready.setdefault(part, []), (request, index))
+        return True
+
+    def _allot(self) -> None:
+        """Free slots go to the oldest requests that wait for one."""
+        while self._waiting and any(self._free):
+            request = heapq.heappop(self._waiting)
+            device = max(range(self._devices), key=lambda each: len(self._free[each]))
+            self._slots[request] = Slot(device, self._free[device].pop(0))
+            self._push(request, 0)
+
+    def _release(self, request: int) -> None:
+        slot = self._slots.pop(request, None)
+        if slot is not None:
+            self._free[slot.device].append(slot.buffer)
+            self._allot()

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from weft_runtime.control import Block, Branch, Launch, Loop, ReadScalar
 from weft_runtime.errors import SessionError
 from weft_runtime.liveness import Expiry, expiry
 from weft_runtime.steps import TensorSignature
 
-__all__ = ["MAX_ITERATIONS", "Decision", "Interpreter", "Machine"]
+__all__ = [
+    "MAX_ITERATIONS",
+    "Call",
+    "Collect",
+    "Course",
+    "Decision",
+    "Interpreter",
+    "Machine",
+    "Number",
+    "Read",
+    "Steps",
+    "Wish",
+]
 
 MAX_ITERATIONS = 1 << 20
 """Iterations of one Loop after which a run is given up: a condition that never falls must not hang a session."""
@@ -25,6 +37,48 @@ class Decision:
 
     name: str
     outcome: str
+
+
+@dataclass(frozen=True)
+class Call(Generic[Value]):
+    """A sub-network to launch; the answer is its outputs. `place` says where in the program this is: of two places, the
+    one that comes first in order of execution is the smaller."""
+
+    network: int
+    inputs: Sequence[Value]
+    place: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Read(Generic[Value]):
+    """The value `name` of one element, for the host; the answer is a number, or 0 or 1."""
+
+    value: Value
+    name: str
+
+
+@dataclass(frozen=True)
+class Number:
+    """An int64 or bool value with so many axes (0 or 1); the answer is the value."""
+
+    number: int | bool
+    rank: int
+
+
+@dataclass(frozen=True)
+class Collect(Generic[Value]):
+    """Slices along a new leading axis; `each` is the signature of one, for the case that there is none. The answer is
+    the value."""
+
+    slices: Sequence[Value]
+    each: TensorSignature
+
+
+Wish = Call[Any] | Read[Any] | Number | Collect[Any]
+"""What a course needs from whoever holds the values."""
+
+Steps = Generator[Wish, Any, None]
+"""Part of a course."""
 
 
 class Machine(Protocol[Value]):
@@ -47,18 +101,22 @@ class Machine(Protocol[Value]):
         ...
 
 
-class Interpreter(Generic[Value]):
-    """One program, run any number of times. `values` are those that the program may still need; the machine may look
-    at them while it launches."""
+class Course(Generic[Value]):
+    """The course of one sample through a program, as a generator of wishes, so that several can be on their way at
+    once. `values` are those that the program may still need."""
 
-    def __init__(self, body: Block, machine: Machine[Value]) -> None:
+    def __init__(self, body: Block, dying: Expiry | None = None) -> None:
         self._body = body
-        self._machine = machine
-        self._expiry: Expiry = expiry(body)
+        self._expiry: Expiry = expiry(body) if dying is None else dying
         self.values: dict[str, Value] = {}
         self._scalars: dict[str, int] = {}
         self._slices: list[list[Value]] = []
+        self._place: list[int] = []
         self._decide: Callable[[Decision], None] = lambda decision: None
+
+    def another(self) -> Course[Value]:
+        """A course of another sample through the same program."""
+        return Course(self._body, self._expiry)
 
     @property
     def held(self) -> list[Value]:
@@ -69,53 +127,53 @@ class Interpreter(Generic[Value]):
         """A decision that the machine took itself during a launch becomes part of the path."""
         self._decide(decision)
 
-    def run(self, inputs: dict[str, Value]) -> tuple[list[Value], tuple[Decision, ...]]:
-        """The results of the outermost block, and the path. Raises SessionError for a Loop that does not end, and what
-        the machine raises."""
+    def steps(self, inputs: dict[str, Value]) -> Generator[Wish, Any, tuple[list[Value], tuple[Decision, ...]]]:
+        """Wishes until the end; then the results of the outermost block, and the path. Raises SessionError for a Loop
+        that does not end."""
         path: list[Decision] = []
         self._decide = path.append
-        self.values, self._scalars, self._slices = dict(inputs), {}, []
-        self._run_block(self._body)
+        self.values, self._scalars, self._slices, self._place = dict(inputs), {}, [], []
+        yield from self._run_block(self._body)
         results = [self.values[name] for name in self._body.results]
         self.values = {}
         return results, tuple(path)
 
-    def _run_block(self, block: Block) -> None:
+    def _run_block(self, block: Block) -> Steps:
+        self._place.append(0)
         for position, statement in enumerate(block.statements):
+            self._place[-1] = position
             match statement:
                 case Launch():
                     inputs = [self.values[name] for name in statement.inputs]
-                    outputs = self._machine.launch(statement.network, inputs)
+                    outputs = yield Call(statement.network, inputs, tuple(self._place))
                     self.values.update(zip(statement.outputs, outputs, strict=True))
                 case ReadScalar():
-                    self._scalars[statement.scalar] = self._read(statement)
+                    self._scalars[statement.scalar] = yield Read(self.values[statement.value], statement.value)
                 case Branch():
-                    self._run_branch(statement)
+                    yield from self._run_branch(statement)
                 case Loop():
-                    self._run_loop(statement)
+                    yield from self._run_loop(statement)
             for name in self._expiry[id(block), position]:
                 self.values.pop(name, None)
+        self._place.pop()
 
-    def _read(self, statement: ReadScalar) -> int:
-        try:
-            return self._machine.scalar(self.values[statement.value])
-        except SessionError as error:
-            raise SessionError(f"{statement.value!r}: {error}") from error
-
-    def _run_branch(self, branch: Branch) -> None:
+    def _run_branch(self, branch: Branch) -> Steps:
         taken = bool(self._scalars[branch.condition])
         self._decide(Decision(branch.name, "then" if taken else "else"))
         block = branch.then if taken else branch.otherwise
-        self._run_block(block)
+        self._place.append(int(taken))
+        yield from self._run_block(block)
+        self._place.pop()
         results = [self.values[name] for name in block.results]
         self.values.update(zip(branch.results, results, strict=True))
 
-    def _run_loop(self, loop: Loop) -> None:
+    def _run_loop(self, loop: Loop) -> Steps:
         limit = self._scalars[loop.count] if loop.count else None
         going = bool(self._scalars[loop.condition]) if loop.condition else True
         state = [self.values[name] for name in loop.initial]
         slices: list[list[Value]] = [[] for _ in loop.stacked]
         self._slices.extend(slices)
+        self._place.append(0)
         index = 0
         while going and (limit is None or index < limit):
             if index >= MAX_ITERATIONS:
@@ -123,18 +181,54 @@ class Interpreter(Generic[Value]):
                     f"loop {loop.name!r} has not ended after {MAX_ITERATIONS} iterations; "
                     "check its condition, or give it a largest number of iterations"
                 )
+            self._place[-1] = index
             self.values.update(zip(loop.parameters, state, strict=True))
-            self.values[loop.index] = self._machine.constant(index, loop.index_rank)
-            self.values[loop.going] = self._machine.constant(True, loop.going_rank)
-            self._run_block(loop.body)
+            self.values[loop.index] = yield Number(index, loop.index_rank)
+            self.values[loop.going] = yield Number(True, loop.going_rank)
+            yield from self._run_block(loop.body)
             given = [self.values[name] for name in loop.body.results]
             state = given[: len(state)]
             for collected, each in zip(slices, given[len(state) :], strict=True):
                 collected.append(each)
             going = bool(self._scalars[loop.proceed]) if loop.proceed else True
             index += 1
+        self._place.pop()
         self._decide(Decision(loop.name, str(index)))
-        del self._slices[len(self._slices) - len(slices) :]
         self.values.update(zip(loop.results, state, strict=True))
         for signature, collected in zip(loop.stacked, slices, strict=True):
-            self.values[signature.name] = self._machine.stack(collected, signature)
+            self.values[signature.name] = yield Collect(collected, signature)
+        del self._slices[len(self._slices) - len(slices) :]
+
+
+class Interpreter(Course[Value]):
+    """One program on one machine, run any number of times; the machine may look at the `values` while it launches."""
+
+    def __init__(self, body: Block, machine: Machine[Value]) -> None:
+        super().__init__(body)
+        self._machine = machine
+
+    def run(self, inputs: dict[str, Value]) -> tuple[list[Value], tuple[Decision, ...]]:
+        """The results of the outermost block, and the path. Raises SessionError for a Loop that does not end, and what
+        the machine raises."""
+        steps, answer = self.steps(inputs), None
+        while True:
+            try:
+                wish = steps.send(answer)
+            except StopIteration as end:
+                results, path = end.value
+                return results, path
+            answer = self._answer(wish)
+
+    def _answer(self, wish: Wish) -> Any:
+        match wish:
+            case Call():
+                return self._machine.launch(wish.network, wish.inputs)
+            case Read():
+                try:
+                    return self._machine.scalar(wish.value)
+                except SessionError as error:
+                    raise SessionError(f"{wish.name!r}: {error}") from error
+            case Number():
+                return self._machine.constant(wish.number, wish.rank)
+            case Collect():
+                return self._machine.stack(wish.slices, wish.each)

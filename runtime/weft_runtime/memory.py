@@ -65,10 +65,15 @@ class RegionPlacement:
 
 @dataclass(frozen=True)
 class Pool:
-    """Memory of one processor for the values that live between the regions of a dynamic program, in bytes."""
+    """Memory of one processor for the values that live between the regions of a dynamic program, in bytes: those of one
+    request, and as much again behind it for each further one that can be at the device at once."""
 
     start: int
     size: int
+
+    def of(self, buffer: int) -> Pool:
+        """The part of that request."""
+        return Pool(self.start + buffer * self.size, self.size)
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,9 @@ def plan_memory(executable: Executable, buffers: int = 1) -> DeviceMemoryPlan:
         regions = [executable.regions[number] for number in own]
         placed, size = _plan(processor.name, regions, buffers, place)
         placements.update(zip(own, placed, strict=True))
-        pool = Pool(size, 0 if executable.control is None else _pool_bytes(processor.name, regions, size))
+        pool = Pool(size, 0 if executable.control is None else _pool_bytes(processor.name, regions, size, buffers))
         pools.append(pool)
-        sizes.append(size + pool.size)
+        sizes.append(size + pool.size * buffers)
     regions_placed = tuple(placements[number] for number in sorted(placements))
     return DeviceMemoryPlan(regions_placed, tuple(sizes), tuple(pools))
 
@@ -122,14 +127,14 @@ def separate_registers(region: Region, placement: RegionPlacement, pool: Pool) -
     return tuple(values)
 
 
-def _pool_bytes(name: str, regions: list[Region], used: int) -> int:
-    """Room for two of every tensor that enters or leaves a region, where there is so much; what is beyond goes to the
-    host for a while. One launch must fit."""
+def _pool_bytes(name: str, regions: list[Region], used: int, buffers: int) -> int:
+    """Room for two of every tensor that enters or leaves a region, where there is so much, for each request; what is
+    beyond goes to the host for a while. One launch must fit."""
     needs = [
         sum(max(1, -(-each.layout.nbytes // ALIGNMENT)) * ALIGNMENT for each in (*region.inputs, *region.outputs))
         for region in regions
     ]
-    size = min(2 * sum(needs), MAX_DEVICE_BYTES - used)
+    size = min(2 * sum(needs), (MAX_DEVICE_BYTES - used) // buffers // ALIGNMENT * ALIGNMENT)
     if size < max(needs, default=0):
         raise ExecutableError(f"{name}: a region's tensors need {max(needs)} bytes of device memory, {size} are left")
     return size

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
-from weft_runtime.dispatch import BUFFERS, Assignment, Dispatcher, Part
+from weft_runtime.course_request import CourseRequest
+from weft_runtime.dispatch import Assignment, Dispatching, Part, Task
 from weft_runtime.errors import SessionError
 from weft_runtime.placed import PlacedExecutable, Tensors, join
+from weft_runtime.placed_control import PlacedControl
 from weft_runtime.profile import Profile
-from weft_runtime.request import FIRST, Request
 
 __all__ = ["Answer", "Pipeline", "PipelineClosedError"]
 
@@ -32,7 +34,7 @@ class _Call:
     future: Answer
     samples: Sequence[Tensors]
     started: float
-    requests: dict[int, Request] = field(default_factory=dict)
+    requests: dict[int, Any] = field(default_factory=dict)
     results: dict[int, Tensors] = field(default_factory=dict)
     begun: bool = False
     ended: bool = False
@@ -43,10 +45,14 @@ class Pipeline:
     waits for room. `finished` is called with the profile of each submission that ended well."""
 
     def __init__(
-        self, placed: PlacedExecutable, devices: int, capacity: int, finished: Callable[[Profile], None]
+        self,
+        placed: PlacedExecutable | PlacedControl,
+        devices: int,
+        capacity: int,
+        finished: Callable[[Profile], None],
     ) -> None:
         self.placed = placed
-        self._dispatcher = Dispatcher(placed.tasks, devices, BUFFERS)
+        self._dispatcher: Dispatching = placed.dispatcher(devices, self._following)
         self._capacity = capacity
         self._finished = finished
         self._changed = threading.Condition()
@@ -77,10 +83,9 @@ class Pipeline:
                     call.ended = True
                     raise PipelineClosedError("the session is closed; open a new one")
                 number = next(self._numbers)
-                call.requests[index] = Request(dict(sample))
+                call.requests[index] = self.placed.request(sample)
                 self._inside[number] = (call, index)
-                self._dispatcher.admit(number)
-                if not self.placed.tasks:
+                if self._dispatcher.admit(number):
                     self._complete(number)
                 self._changed.notify_all()
         return call.future
@@ -142,12 +147,17 @@ class Pipeline:
 
     def _perform(self, assignment: Assignment) -> BaseException | None:
         call, index = self._inside[assignment.request]
-        task = self._dispatcher.tasks[assignment.task]
         try:
-            self.placed.perform(task, call.requests[index], assignment.slot or FIRST)
+            self.placed.perform(assignment, call.requests[index])
         except BaseException as error:  # it belongs to the future, whatever it is; the worker goes on
             return error
         return None
+
+    def _following(self, number: int, task: int) -> Task | None:
+        """What a dynamic request does next."""
+        call, index = self._inside[number]
+        request: CourseRequest = call.requests[index]
+        return request.pending
 
     def _settle(self, assignment: Assignment, error: BaseException | None) -> None:
         call, _ = self._inside[assignment.request]
@@ -166,7 +176,7 @@ class Pipeline:
         except BaseException as error:  # as in _perform
             self._end(call, error)
             return
-        request.tensors = {}
+        request.forget()
         if len(call.results) == len(call.samples):
             self._end(call, None)
 

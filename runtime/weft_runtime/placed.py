@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from weft_runtime.devices import Device, DeviceFactory
-from weft_runtime.dispatch import Phase, Slot, Task, tasks_of
+from weft_runtime.dispatch import BUFFERS, Assignment, Dispatcher, Dispatching, Following, Phase, tasks_of
 from weft_runtime.errors import SessionError
 from weft_runtime.executable import Executable
 from weft_runtime.host import HostProgram
@@ -57,10 +57,10 @@ class PlacedExecutable:
         requests, results = [], []
         for part in parts:
             request = Request(dict(part))
-            for task in self.tasks:
-                self.perform(task, request, FIRST)
+            for index in range(len(self.tasks)):
+                self.perform(Assignment(0, index, FIRST), request)
             results.append(self.outputs(part, request))
-            request.tensors.clear()
+            request.forget()
             requests.append(request)
             progress(len(results), len(parts))
         return join(self.executable, results), self.measure(requests, time.perf_counter() - start)
@@ -69,9 +69,18 @@ class PlacedExecutable:
         """The inputs of each sample."""
         return list(split_samples(arrays, self.executable.bound_inputs, self.executable.batch))
 
-    def perform(self, task: Task, request: Request, slot: Slot) -> None:
+    def dispatcher(self, devices: int, following: Following) -> Dispatching:
+        """Who gives the tasks of requests to so many devices of each processor."""
+        return Dispatcher(self.tasks, devices, BUFFERS)
+
+    def request(self, sample: Tensors) -> Request:
+        """A request for one sample."""
+        return Request(dict(sample))
+
+    def perform(self, assignment: Assignment, request: Request) -> None:
         """One task of a request. Different requests may be performed on at the same time, in different slots."""
-        self._steps[task.step].perform(task.phase, request, slot)
+        task = self.tasks[assignment.task]
+        self._steps[task.step].perform(task.phase, request, assignment.slot or FIRST)
         if task.phase in (Phase.HOST, Phase.UNPACK):  # the step's last one
             for name in self._expired[task.step]:
                 del request.tensors[name]
@@ -107,6 +116,7 @@ class PlacedExecutable:
             macs=executable.macs,
             host_seconds=sum(each for _, each in seconds),
             wall_seconds=wall_seconds / samples,
+            launches=float(sum(step.kind == "device" for step in executable.steps)),
             transfers=sum(each.transfers for each in requests) // samples,
             transfer_bytes=sum(each.transfer_bytes for each in requests) // samples,
             regions=tuple(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from weft_runtime.dispatch import Work
 from weft_runtime.executable import Processor, Region
 from weft_runtime.interpreter import Decision
 from weft_sim.isa import Unit
@@ -41,11 +42,12 @@ class NodeProfile:
 
 @dataclass(frozen=True)
 class RegionProfile:
-    """One launch of a region (of the last sample, if a run had several)."""
+    """One launch of a region (of the last sample, if a run had several), which served so many samples at once."""
 
     region: Region
     processor: Processor
     result: RunResult
+    samples: int = 1
 
     @property
     def name(self) -> str:
@@ -102,10 +104,12 @@ class Profile:
     """One `Session.run`. Cycles, MACs, seconds, transfers and bytes are per sample (the mean, where samples
     differ).
 
-    `macs` counts the whole ONNX model. `host_seconds` is spent in ONNX Runtime, `wall_seconds` in all of the
+    `launches` of regions are per sample, too: a launch for four samples is a quarter of one for each. `macs` counts the
+    whole ONNX model. `host_seconds` is spent in ONNX Runtime, `wall_seconds` in all of the
     run. `transfers` counts tensors moved to or from the device, `transfer_bytes` their packed bytes. `paths` has the
     decisions of each sample, in order, where the model's path depends on its input; then `macs` counts what ran, and
-    `regions` holds the launches of the last sample.
+    `regions` holds the launches of the last sample, and `works` all that occupied host, bus and devices for it, in
+    order, unless samples ran together.
     """
 
     device: str
@@ -120,6 +124,8 @@ class Profile:
     regions: tuple[RegionProfile, ...]
     host: tuple[HostProfile, ...]
     paths: tuple[tuple[Decision, ...], ...] = ()
+    launches: float = 0.0
+    works: tuple[Work, ...] = ()
 
     @property
     def target(self) -> str:
@@ -135,13 +141,13 @@ class Profile:
     def utilization(self) -> float:
         """MACs of the whole model ÷ (cycles × peak MACs per cycle), where several processors took turns each region
         with its own; 0 on devices without time."""
-        peak = sum(region.cycles * region.processor.macs_per_cycle for region in self.regions)
+        peak = sum(region.cycles / region.samples * region.processor.macs_per_cycle for region in self.regions)
         return self.macs / peak if peak else 0.0
 
     @property
     def device_seconds(self) -> float:
-        """Every region's cycles at its processor's clock."""
-        return sum(region.processor.seconds(region.cycles) for region in self.regions)
+        """Every region's cycles at its processor's clock; of a launch for several samples, one sample's part."""
+        return sum(region.processor.seconds(region.cycles) / region.samples for region in self.regions)
 
     @property
     def nodes(self) -> tuple[NodeProfile, ...]:
@@ -183,6 +189,7 @@ class Profile:
             "device_seconds": self.device_seconds,
             "host_seconds": self.host_seconds,
             "wall_seconds": self.wall_seconds,
+            "launches": self.launches,
             "transfers": self.transfers,
             "transfer_bytes": self.transfer_bytes,
             "read_bytes": self.read_bytes,

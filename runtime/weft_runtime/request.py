@@ -47,6 +47,10 @@ class Request:
         self.transfers += 1
         self.transfer_bytes += size
 
+    def forget(self) -> None:
+        """The request is answered: only what it has cost is still of use."""
+        self.tensors = {}
+
 
 class HostStep:
     """A host graph, loaded. ONNX Runtime's sessions may run in several threads at once."""

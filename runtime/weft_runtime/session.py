@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -22,12 +22,12 @@ from weft_runtime.inputs import check_inputs, samples_of
 from weft_runtime.memory import DeviceMemoryPlan
 from weft_runtime.pipeline import Answer, Pipeline, PipelineClosedError
 from weft_runtime.placed import PlacedExecutable
+from weft_runtime.placed_batches import PlacedBatches
 from weft_runtime.placed_control import PlacedControl
 from weft_runtime.profile import Profile
 from weft_runtime.sharing import SharedDevices
 from weft_runtime.validate import validate
 from weft_runtime.variants import ExecutableSource, Variants
-from weft_sim.errors import WeftError
 from weft_sim.result import RunOptions
 
 __all__ = ["Session", "SupportsExecutable", "shared_devices"]
@@ -116,7 +116,7 @@ class Session:
             self._check_open()
             arrays = check_inputs(inputs, self._source.inputs)
             executable = self._source.choose(arrays)
-            if not self._pipelines or executable.control is not None:
+            if not self._pipelines:
                 return self._run_alone(executable, arrays, progress)
         try:
             outputs = self._submit(executable, arrays).result()
@@ -130,9 +130,9 @@ class Session:
         """The future of what `run` would answer; requests overlap, and each has its own answer or error.
 
         Waits while the queue is full. `future.cancel()` works until the request begins. The first call places the
-        model anew, with buffers for several requests. A model whose path depends on its input runs at once instead, one
-        request after the other. Raises InputError, SessionError when closed, and what placing
-        the model raises.
+        model anew, with buffers for several requests. Samples of a model whose path depends on its input are requests
+        of their own, also where it is compiled for batches. Raises InputError, SessionError when closed, and what
+        placing the model raises.
         """
         with self._lock:
             self._check_open()
@@ -140,8 +140,6 @@ class Session:
                 raise SessionError("submit was called from the progress callback of run: wait until run has ended")
             arrays = check_inputs(inputs, self._source.inputs)
             executable = self._source.choose(arrays)
-            if executable.control is not None:
-                return self._answered(executable, arrays)
         return self._submit(executable, arrays)
 
     def cancel(self) -> int:
@@ -204,15 +202,6 @@ class Session:
             self._running = False
         return outputs
 
-    def _answered(self, executable: Executable, arrays: dict[str, Any]) -> Answer:
-        """The answer of a run, already there."""
-        answer: Answer = Future()
-        try:
-            answer.set_result(self._run_alone(executable, arrays, lambda done, total: None))
-        except WeftError as error:
-            answer.set_exception(error)
-        return answer
-
     def _submit(self, executable: Executable, arrays: dict[str, Any]) -> Answer:
         while True:
             pipeline, unused = self._pipeline(executable)
@@ -237,7 +226,8 @@ class Session:
                     unused.append(self._pipelines.pop(next(iter(self._pipelines))))
                 if not isinstance(self._device, SharedDevices):  # variants take turns on the same devices
                     self._device = SharedDevices(self._factory(executable), self._devices_each)
-                opened = PlacedExecutable(executable, self._device, self._options, self._devices_each, BUFFERS)
+                kind = PlacedExecutable if executable.control is None else PlacedControl
+                opened = kind(executable, self._device, self._options, self._devices_each, BUFFERS)
                 pipeline = Pipeline(opened, self._devices_each, self._queue, _recorder(self))
             self._pipelines[executable.extents] = pipeline
             self._current = pipeline.placed
@@ -253,10 +243,15 @@ class Session:
         if placed is None:
             while len(self._placed) >= PLACED:
                 self._placed.pop(next(iter(self._placed))).close()
-            kind = PlacedExecutable if executable.control is None else PlacedControl
-            placed = kind(executable, self._factory(executable), self._options)
+            placed = _kind(executable)(executable, self._factory(executable), self._options)
         self._placed[executable.extents] = self._current = placed
         return placed
+
+
+def _kind(executable: Executable) -> type[PlacedExecutable] | type[PlacedControl]:
+    if executable.control is None:
+        return PlacedExecutable
+    return PlacedControl if executable.control.batching is None else PlacedBatches
 
 
 def _recorder(session: Session) -> Callable[[Profile], None]:

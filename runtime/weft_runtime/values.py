@@ -33,12 +33,15 @@ class Value:
     """A tensor that a program computes once. `array` is the host's copy, if it has one; `copies` are the devices'.
 
     Several names may stand for one value, so that handing it on, as a branch's result or as a loop's state, moves
-    nothing.
+    nothing. `rows` counts the samples that it holds along its leading axis, 0 where it is one sample's tensor as it is;
+    `stacked` says that this axis stands in front of the sample's own ones, not in place of a leading 1.
     """
 
     array: Any = None
     on_host: bool = False
     copies: list[DeviceCopy] = field(default_factory=list)
+    rows: int = 0
+    stacked: bool = False
 
     def copy_for(self, processor: int, binding: TensorBinding) -> DeviceCopy | None:
         """The copy that a region on that processor can read in place."""
@@ -60,5 +63,5 @@ def find_room(pool: Pool, size: int, held: Iterable[tuple[int, int]]) -> int | N
     for address, taken in sorted(set(held)):
         if address - cursor >= size:
             return cursor
-        cursor = max(cursor, address + rounded(taken))
+        cursor = max(cursor, -(-(address + max(1, taken)) // ALIGNMENT) * ALIGNMENT)
     return cursor if cursor + size <= pool.start + pool.size else None

@@ -8,10 +8,12 @@ from dataclasses import replace
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.control_lowering import lower_form
 from weft.dynamic import split
+from weft.errors import CompileError
 from weft.frontend import Model, normalize, rebind
 from weft.lowering import Driver, Progress, Request, lower
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
+from weft_runtime.control import MAX_BATCH
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
 
 __all__ = ["compile"]
@@ -30,6 +32,7 @@ def compile(
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
     driver: Driver = "device",
+    batch: int = 1,
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
@@ -39,17 +42,25 @@ def compile(
     runs where is the cheapest partition for the profile `host` (docs/partitioning.md). `pins` maps node names to
     "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
     nodes of the model may carry it as metadata "weft.pin". `driver` says who takes decisions that depend on the input:
-    the accelerator, where it can, or the "host" (docs/dynamic.md).
+    the accelerator, where it can, or the "host". With a `batch` above 1, up to so many samples of such a model run
+    together, each on its own path, and the host decides (docs/dynamic.md).
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
+    if not 1 <= batch <= MAX_BATCH:
+        raise CompileError(f"{model.name}: a batch of {batch} samples is outside 1 to {MAX_BATCH}")
     accelerators = resolve_target(target)
     progress("normalize", 0.0)
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     profile = host if isinstance(host, HostProfile) else host_profile(host)
-    request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver)
+    request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver, batch=batch)
     splitting = split(normalized)
     if splitting.form is None:
+        if batch != 1:
+            raise CompileError(
+                f"{model.name}: no path depends on the input, so it takes no batch of own paths: "
+                "give the size of its leading extent (shapes, or --shape NAME=SIZE)"
+            )
         executable = lower(normalized, model, request, progress)
     else:
         executable = lower_form(splitting.form, request, progress)

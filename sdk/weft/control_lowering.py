@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from weft.control_batches import compile_batches, without_largest
 from weft.dynamic import Form, body_key, gate_nodes, narrow
 from weft.dynamic.form import normalize_network
 from weft.dynamic.rewrite import with_networks
@@ -13,7 +14,9 @@ from weft.frontend import Model, integerize
 from weft.joining import join_decisions
 from weft.lowering import Progress, Request, lower
 from weft_runtime.control import ControlFlow, Network
+from weft_runtime.errors import ExecutableError
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
+from weft_runtime.memory import plan_memory
 
 __all__ = ["lower_form"]
 
@@ -33,6 +36,7 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     """The executable of a program in control-flow form. Raises CompileError, also for pins to unknown nodes."""
     form = narrow(form.with_networks(tuple(normalize_network(each) for each in form.networks)))
     bodies: list[Executable] = []
+    originals: list[Model] = []
     numbers: dict[bytes, int] = {}
     calls: list[_Call] = []
     pinned: set[str] = set()
@@ -47,6 +51,7 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         if key not in numbers:
             numbers[key] = len(bodies)
             bodies.append(_lower_network(network, replace(request, pins=pins)))
+            originals.append(network)
         own = bodies[numbers[key]].nodes
         reports = tuple(_reported(node, name, gates[index]) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
@@ -54,12 +59,35 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         raise CompileError(
             f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
         )
-    merged = _merged(form, bodies, calls, request)
-    joined = join_decisions(merged, request.accelerators) if request.driver == "device" else merged
+    if request.batch > 1:
+        joined = _with_batches(form, bodies, calls, request, originals)
+    else:
+        merged = _merged(form, bodies, calls, request)
+        joined = join_decisions(merged, request.accelerators) if request.driver == "device" else merged
     regions = (
         each if each.decisions else request.accelerators[each.processor].resident(each) for each in joined.regions
     )  # fmt: skip
     return replace(joined, regions=tuple(regions))
+
+
+def _with_batches(
+    form: Form, bodies: list[Executable], calls: list[_Call], request: Request, originals: list[Model]
+) -> Executable:
+    """The program with its sub-networks in several sizes, decided by the host. Where device memory cannot hold them,
+    the largest size goes."""
+    batches = compile_batches(originals, bodies, request.batch, replace(request, pins={}))
+    while True:
+        merged = _merged(form, [*bodies, *batches.bodies], calls, request)
+        assert merged.control is not None
+        executable = replace(merged, control=replace(merged.control, batching=batches.batching))
+        try:
+            plan_memory(executable)
+        except ExecutableError:
+            if not batches.batching.sizes:
+                raise
+            batches = without_largest(batches, len(bodies))
+        else:
+            return executable
 
 
 def _reported(node: NodeReport, name: str, gates: frozenset[str]) -> NodeReport:

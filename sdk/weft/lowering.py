@@ -33,6 +33,7 @@ class Request:
     calibration: str
     driver: Driver = "device"
     readers: Literal["host", "programs"] = "host"
+    batch: int = 1
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def compile(
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
     driver: Driver = "device",
+    batch: int = 1,
 ) -> Program:
     """Compiles a quantized model for one accelerator or several; see `weft.compiler.compile`.
 
@@ -100,7 +101,15 @@ def compile(
     """
     first, *others = (
         compiler.compile(
-            model, target, shapes=each, calibration=calibration, host=host, pins=pins, annotate=annotate, driver=driver
+            model,
+            target,
+            shapes=each,
+            calibration=calibration,
+            host=host,
+            pins=pins,
+            annotate=annotate,
+            driver=driver,
+            batch=batch,
         )
         for each in combinations(shapes)
     )

@@ -24,7 +24,7 @@ from weft_runtime.dispatch import Phase, tasks_of
 KEYS = {
     "arrivals", "host", "devices", "queue", "overlap", "answers_checked", "requests", "completed", "rejected",
     "seconds", "throughput", "latency_p50", "latency_p90", "latency_p99", "latency_max", "serial_seconds", "parts",
-    "busiest", "limit", "efficiency",
+    "busiest", "limit", "efficiency", "paths",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from weft.dynamic import assemble, integer_graph, split
 from weft.errors import ArtifactError, CompileError, ExecutableError, SessionError
 from weft.frontend import load, normalize, reference_session
 from weft.lowering import Driver
-from weft_runtime import artifact, interpreter, placed_control
+from weft_runtime import artifact, interpreter, seat
 from weft_runtime.control import Block, Branch, ControlFlow, Launch, Loop, ReadScalar
 from weft_runtime.control_manifest import describe_control, restore_control
 from weft_runtime.executable import Executable
@@ -123,13 +123,13 @@ def test_an_endless_loop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_values_that_find_no_room_go_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     model = quantized(gated())
-    executable = compiled(model)
+    executable = compiled(model, "host")  # of a joined program one launch needs more
     room = find_room
 
     def cramped(pool: Pool, size: int, held: Any) -> int | None:
         return room(Pool(pool.start, min(pool.size, 2 * 4096)), size, held)
 
-    monkeypatch.setattr(placed_control, "find_room", cramped)
+    monkeypatch.setattr(seat, "find_room", cramped)
     agrees(model, executable, 6)
 
 

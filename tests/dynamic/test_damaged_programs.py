@@ -6,6 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
 
 import weft
-from weft.errors import WeftError
+from weft.errors import ArtifactError, ExecutableError, WeftError
 from weft.frontend import load
 from weft_runtime import interpreter
 from weft_runtime.fields import Fields
@@ -53,7 +54,13 @@ def program(driver: str) -> weft.Program:
     samples = [{"vector": vector, "count": np.asarray(2)} for vector in vectors]
     quantized = weft.quantize(load(g.model([(last, FLOAT, [1, SIZE]), (states, FLOAT, ["n", 1, SIZE])])), samples)
     pins = {"annotate": lambda node: "accelerator" if node.op_type == "QLinearConv" else None}
-    return weft.compile(quantized, driver="host" if driver == "host" else "device", **pins)
+    batch = 4 if driver == "batch" else 1
+    return weft.compile(quantized, driver="device" if driver == "device" else "host", batch=batch, **pins)
+
+
+@cache
+def batched_program() -> weft.Program:
+    return program("batch")
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -66,6 +73,8 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
 def damaged(manifest: dict[str, Any], chooser: random.Random) -> dict[str, Any]:
     result = copy.deepcopy(manifest)
     found = [each for name in ("control", "regions", "steps") for each in places(manifest[name], (name,))]
+    batching = manifest["control"].get("batching", {})
+    found += [each for each in places(batching, ("control", "batching")) if each[0] != ("control", "batching")] * 4
     texts = [value for _, value in found if isinstance(value, str)]
     path, value = chooser.choice(found)
     holder: Any = result
@@ -83,7 +92,7 @@ def damaged(manifest: dict[str, Any], chooser: random.Random) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("driver", ["device", "host"])
+@pytest.mark.parametrize("driver", ["device", "host", "batch"])
 def test_damaged_programs(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter, "MAX_ITERATIONS", 30)
     manifest, sections = describe([program(driver).executable])
@@ -94,7 +103,8 @@ def test_damaged_programs(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
             executable = restore(Fields(json.loads(text), "manifest"), dict(sections))[0]
             validate(executable)
             with Session(executable, options=RunOptions(instruction_limit=20_000, cycle_limit=1 << 22)) as session:
-                session.run({"vector": np.ones((1, SIZE), np.float32), "count": np.asarray(3)})
+                rows = np.ones((5 if driver == "batch" else 1, SIZE), np.float32)
+                session.run({"vector": rows, "count": np.asarray(3)})
         except WeftError:
             refused += 1
     assert DAMAGES > refused > DAMAGES // 2
@@ -128,3 +138,26 @@ def test_a_way_that_cannot_be(path: tuple[Any, ...], value: Any) -> None:
             for index in range(8):
                 vector = np.random.default_rng(index).standard_normal((1, SIZE)).astype(np.float32)
                 session.run({"vector": vector, "count": np.asarray(3)})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (("most",), 1, "most"), (("most",), 257, "most"), (("most",), 3, "outside 2 to 3"),
+        (("singles",), [], "does not exist"),
+        (("sizes", 0, "network"), 1 << 20, "does not exist"), (("sizes", 0, "variant"), 1 << 20, "does not exist"),
+        (("sizes", 0, "variant"), -1, "variant"), (("sizes", 0, "size"), 1, "size"), (("sizes", 0, "size"), 4, "twice"),
+        (("sizes", 0, "stacked"), [], "other numbers"), (("sizes", 0, "stacked"), [2], "stacked"),
+        (("sizes", 0, "nanoseconds"), -5, "nanoseconds"), (("alone",), [{"network": 99, "reason": ""}], "do not exist"),
+        (("alone",), [{"network": 0}], "reason"), (("singles", 0), "many", "singles"),
+    ],
+)  # fmt: skip
+def test_damaged_batches_are_refused(path: tuple[Any, ...], value: Any, reason: str) -> None:
+    manifest, sections = describe([batched_program().executable])
+    result = copy.deepcopy(manifest)
+    holder: Any = result["control"]["batching"]
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    with pytest.raises((ArtifactError, ExecutableError), match=reason):
+        validate(restore(Fields(json.loads(json.dumps(result)), "manifest"), dict(sections))[0])

@@ -21,7 +21,7 @@ from weft.api.preparation import PrepareOptions, Source, open_variants
 from weft.api.progress import Progress, quiet
 from weft.backends import Target
 from weft.deployment import Arrivals, Figures, Played, Setting, figures_of, play
-from weft.errors import CompileError, DeviceError, ModelError, WeftError
+from weft.errors import DeviceError, ModelError, WeftError
 from weft.frontend import Model
 from weft.frontend.passes.infer_shapes import InferShapes
 from weft.ir import Graph
@@ -29,7 +29,7 @@ from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
 from weft.partition.costs.host import host_nanoseconds
 from weft.report import DeploymentView
 from weft_runtime.artifact import is_artifact
-from weft_runtime.dispatch import Phase, Task, tasks_of
+from weft_runtime.dispatch import Phase, Task, Work, tasks_of
 from weft_runtime.executable import Executable, HostGraph, TensorBinding
 from weft_runtime.inputs import check_inputs, split_samples
 from weft_runtime.profile import Profile
@@ -38,8 +38,9 @@ from weft_runtime.variants import Variants
 
 __all__ = ["DeploymentOptions", "DeploymentReport", "deploy", "graph_nanoseconds", "task_nanoseconds"]
 
-COMPUTED = 4
-"""Requests whose answers are computed, one after the other and overlapped; others repeat their times."""
+COMPUTED, COMPUTED_PATHS = 4, 64
+"""Requests whose answers are computed, one after the other and overlapped (more, where each takes a path of its own);
+others repeat their times."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def deploy(
     ):  # an artifact's partition stays
         wishes = replace(wishes, host=options.host)
     variants = Variants(open_variants(source, target, wishes, progress))
-    executable, count = variants.executables[0], min(COMPUTED, options.requests)
-    if executable.control is not None:
-        raise CompileError("a deployment cannot be played out for a model whose path depends on its input: run it")
+    variants = Variants(tuple(_one_by_one(each) for each in variants.executables))
+    executable = variants.executables[0]
+    count = min(COMPUTED if executable.control is None else COMPUTED_PATHS, options.requests)
     if inputs is None:
         arrays = random_arrays(executable.bound_inputs, executable.batch, count, wishes.seed, wishes.shapes)
     else:
@@ -125,13 +126,50 @@ def deploy(
     samples = list(split_samples(arrays, executable.bound_inputs, executable.batch))[:count]
     profiles, outputs = _compute(executable, samples, device, options.devices, progress)
     profile = host_profile(options.host or DEFAULT_HOST)
-    rows = tuple(task_nanoseconds(executable, profile, _cycles(each)) for each in profiles)
-    setting = Setting(tasks_of(executable), rows, options.devices, options.queue, options.at_once or options.queue)
+    setting = replace(
+        _setting(executable, profile, profiles),
+        devices=options.devices,
+        queue=options.queue,
+        at_once=options.at_once or options.queue,
+    )
     progress("deployment", 0, 0)
     played = play(setting, options.arrivals, options.requests, wishes.seed)
     figures = figures_of(played, [each.name for each in executable.processors])
     run = RunReport(executable, outputs, profiles[0], "random" if inputs is None else "given")
     return DeploymentReport(run, options, profile, played, figures, len(samples))
+
+
+def _one_by_one(executable: Executable) -> Executable:
+    """Without batches: every request is on its way by itself."""
+    if executable.control is None:
+        return executable
+    return replace(executable, control=replace(executable.control, batching=None))
+
+
+def _setting(executable: Executable, host: HostProfile, profiles: Sequence[Profile]) -> Setting:
+    """The tasks of the requests that ran, and their times."""
+    cycles = [_cycles(each) for each in profiles]
+    if executable.control is None:
+        rows = tuple(task_nanoseconds(executable, host, each) for each in cycles)
+        return Setting(tasks_of(executable), rows)
+    graphs = [graph_nanoseconds(graph, host) for graph in executable.host_graphs]
+    clocks = [each.clock_mhz for each in executable.processors]
+    times = tuple(tuple(_work_nanoseconds(work, host, graphs, clocks) for work in each.works) for each in profiles)
+    courses = tuple(tuple(work.task for work in each.works) for each in profiles)
+    paths = tuple(" ".join(decision.outcome for decision in each.paths[0]) for each in profiles)
+    return Setting((), times, courses=courses, paths=paths)
+
+
+def _work_nanoseconds(work: Work, host: HostProfile, graphs: Sequence[int], clocks: Sequence[int]) -> int:
+    """As `task_nanoseconds`, for what a request on a path of its own really did."""
+    match work.task.phase:
+        case Phase.HOST:
+            return graphs[work.task.step]
+        case Phase.LAUNCH:
+            return math.ceil(1000 * host.launch_microseconds + 1000 * work.cycles / clocks[work.task.processor])
+        case Phase.SEND | Phase.RECEIVE:
+            return math.ceil(work.nbytes / host.bus_gbytes)
+    return math.ceil(1000 * host.transfer_microseconds + work.nbytes / host.packing_gbytes)
 
 
 def _compute(

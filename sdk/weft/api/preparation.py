@@ -42,7 +42,8 @@ class PrepareOptions:
     """What a float model is calibrated with, in this order: `samples`, `inputs` (those it will run on), or
     random ones from `seed`. `shapes` binds symbolic extents of the model's inputs (the batch is 1 if not
     given). `quantization` says how a float model is quantized; `host`, `pins` and `annotate` say what runs
-    where, `driver` who decides, as for `weft.compile` (None: DEFAULT_HOST)."""
+    where, `driver` who decides, `batch` how many samples of a dynamic model run together, as for `weft.compile`
+    (None: DEFAULT_HOST)."""
 
     samples: Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] | None = None
@@ -52,6 +53,7 @@ class PrepareOptions:
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
     driver: Driver = "device"
+    batch: int = 1
     quantization: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def extents(self, model: Model) -> dict[str, int]:
@@ -123,6 +125,7 @@ def build(prepared: Prepared, target: Target = DEFAULT_TARGET, progress: Progres
         pins=prepared.options.pins,
         annotate=prepared.options.annotate,
         driver=prepared.options.driver,
+        batch=prepared.options.batch,
         progress=lambda stage, fraction: progress(f"compile: {stage}", round(100 * fraction), 100),
     )
 

@@ -61,6 +61,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark(
             "dynamic", "decided by device or host, both branches and a select, the static network", "weft.bench.dynamic"
         ),
+        Benchmark("batches", "dynamic networks whose samples run together, against one by one", "weft.bench.batches"),
         Benchmark(
             "partition", "exact assignment of large random graphs to processors: seconds", "weft.bench.partition"
         ),

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
+    BatchOption,
     CalibrationOption,
     DriverOption,
     HostOption,
@@ -68,6 +69,7 @@ def compile_command(
     pin: PinOption = None,
     host: HostOption = None,
     driver: DriverOption = "device",
+    batch: BatchOption = 1,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -100,6 +102,7 @@ def compile_command(
             host=host,
             pins=pins_of(pin),
             driver=driver_of(driver),
+            batch=batch,
         )
         prepared = prepare(model, options, stages)
         executables = build_variants(prepared, choices, accelerators, stages)

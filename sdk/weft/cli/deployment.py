@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 MOST_DEVICES = 256
+MOST_PATHS = 12
 
 RequestsOption = Annotated[
     int | None,
@@ -94,3 +95,14 @@ def render_deployment(console: Console, report: DeploymentReport) -> None:
         limit = f"{part.limit:,.2f}" if part.limit else "–"
         parts.add_row(part.name, f"{part.busy_seconds:,.3f}", f"{part.utilization:.1%}", limit)
     console.print(parts)
+    if not figures.paths:
+        return
+    paths = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("path", "requests", "alone ms", "p50 ms", "p99 ms"):
+        paths.add_column(column, justify="left" if column == "path" else "right")
+    for path in figures.paths[:MOST_PATHS]:
+        times = (path.serial_seconds, path.latency_p50, path.latency_p99)
+        paths.add_row(path.path or "no decision", f"{path.requests:,}", *(f"{each * 1e3:,.3f}" for each in times))
+    console.print(paths)
+    if len(figures.paths) > MOST_PATHS:
+        console.print(f"and {len(figures.paths) - MOST_PATHS} other paths (--json has all)", markup=False)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from weft.cli.console import Stages, answer
 from weft.cli.options import (
+    BatchOption,
     CalibrationOption,
     DriverOption,
     HostOption,
@@ -38,6 +39,7 @@ def explain_command(
     pin: PinOption = None,
     host: HostOption = None,
     driver: DriverOption = "device",
+    batch: BatchOption = 1,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of what runs where.")
     ] = None,
@@ -69,7 +71,14 @@ def explain_command(
     samples = None if calibration is None else load_arrays(calibration)
     given = None if inputs is None else load_arrays(inputs)
     options = PrepareOptions(
-        samples, given, seed=seed, shapes=shapes_of(shape), host=host, pins=pins_of(pin), driver=driver_of(driver)
+        samples,
+        given,
+        seed=seed,
+        shapes=shapes_of(shape),
+        host=host,
+        pins=pins_of(pin),
+        driver=driver_of(driver),
+        batch=batch,
     )
     with Stages() as stages:
         executable = open_program(program, target, options, stages)

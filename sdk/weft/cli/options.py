@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from weft_runtime.control import MAX_BATCH
 from weft_sim.machine import PRESETS
 
 __all__ = [
+    "BatchOption",
     "CalibrationOption",
     "DeviceOption",
     "DriverOption",
@@ -166,6 +168,14 @@ DriverOption = Annotated[
         metavar="device|host",
         callback=_known_driver,
         help="Who takes decisions that depend on the input: the accelerator where it can, or the host.",
+    ),
+]
+BatchOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_BATCH,
+        help="Samples that run together where the path depends on the input, each on its own path.",
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of random inputs and random calibration.")]

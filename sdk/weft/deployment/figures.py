@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weft.deployment.simulate import Played, Setting
+from weft.deployment.simulate import Played
 from weft_runtime.dispatch import HOST, Part, Phase, Task
 
-__all__ = ["Figures", "PartFigures", "figures_of", "part_name"]
+__all__ = ["Figures", "PartFigures", "PathFigures", "figures_of", "part_name"]
 
 NANOSECONDS = 1_000_000_000
 
@@ -26,9 +27,21 @@ class PartFigures:
 
 
 @dataclass(frozen=True)
+class PathFigures:
+    """Requests that took one path: how many were answered, their latencies in seconds, and what one takes alone."""
+
+    path: str
+    requests: int
+    latency_p50: float
+    latency_p99: float
+    serial_seconds: float
+
+
+@dataclass(frozen=True)
 class Figures:
     """Requests per second from the first arrival to the last answer; latencies in seconds from arrival to answer, by
-    nearest rank; `limit` is what the busiest part alone allows, `efficiency` the throughput's share of it."""
+    nearest rank; `limit` is what the busiest part alone allows, `efficiency` the throughput's share of it. `paths` has
+    the paths of a model whose path depends on its input, the most frequent first."""
 
     requests: int
     completed: int
@@ -44,10 +57,12 @@ class Figures:
     busiest: str
     limit: float
     efficiency: float
+    paths: tuple[PathFigures, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**self.__dict__, "parts": [dict(each.__dict__) for each in self.parts]}
+        lists = {name: [dict(each.__dict__) for each in getattr(self, name)] for name in ("parts", "paths")}
+        return {**self.__dict__, **lists}
 
 
 def figures_of(played: Played, processors: Sequence[str]) -> Figures:
@@ -62,7 +77,7 @@ def figures_of(played: Played, processors: Sequence[str]) -> Figures:
             part_name(part, processors, setting.devices),
             busy[part] / NANOSECONDS,
             busy[part] / played.nanoseconds if played.nanoseconds else 0.0,
-            _limit(setting, part),
+            _limit(played, part),
         )
         for part in played.parts
     )
@@ -77,8 +92,28 @@ def figures_of(played: Played, processors: Sequence[str]) -> Figures:
         latency_max=_rank(latencies, 100),
         serial_seconds=sum(map(sum, setting.nanoseconds)) / len(setting.nanoseconds) / NANOSECONDS,
         parts=parts, busiest=slowest.name if slowest else "", limit=limit,
-        efficiency=throughput / limit if limit else 0.0,
+        efficiency=throughput / limit if limit else 0.0, paths=_paths(played),
     )  # fmt: skip
+
+
+def _paths(played: Played) -> tuple[PathFigures, ...]:
+    setting = played.setting
+    if not setting.paths:
+        return ()
+    latencies: dict[str, list[int]] = {path: [] for path in setting.paths}
+    alone: dict[str, list[int]] = {path: [] for path in setting.paths}
+    for path, row in zip(setting.paths, setting.nanoseconds, strict=True):
+        alone[path].append(sum(row))
+    for each in played.served:
+        latencies[setting.paths[each.number % len(setting.paths)]].append(each.end - each.arrival)
+    found = [
+        PathFigures(
+            path, len(times), _rank(sorted(times), 50), _rank(sorted(times), 99),
+            sum(alone[path]) / len(alone[path]) / NANOSECONDS,
+        )
+        for path, times in latencies.items()
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda each: -each.requests))
 
 
 def part_name(part: Part, processors: Sequence[str], devices: int) -> str:
@@ -88,9 +123,18 @@ def part_name(part: Part, processors: Sequence[str], devices: int) -> str:
     return processors[part.processor] + (f" #{part.device}" if devices > 1 else "")
 
 
-def _limit(setting: Setting, part: Part) -> float:
-    own = [index for index, task in enumerate(setting.tasks) if _kind(task) == (part.kind, part.processor)]
-    work = sum(row[index] for row in setting.nanoseconds for index in own) / len(setting.nanoseconds)
+def _limit(played: Played, part: Part) -> float:
+    """From the work of the requests that were answered: rows are used equally often only where these are a multiple of
+    them."""
+    setting = played.setting
+    weights = Counter(each.number % len(setting.nanoseconds) for each in played.served)
+    times = (
+        weights[index] * time
+        for index, (tasks, row) in enumerate(setting.rows)
+        for task, time in zip(tasks, row, strict=True)
+        if _kind(task) == (part.kind, part.processor)
+    )
+    work = sum(times) / max(1, len(played.served))
     servers = setting.devices if part.kind == "device" else 1
     return servers * NANOSECONDS / work if work else 0.0
 

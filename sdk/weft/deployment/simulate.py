@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from weft.deployment.arrivals import Arrivals
 from weft.errors import WeftError
-from weft_runtime.dispatch import BUFFERS, Assignment, Dispatcher, Part, Task
+from weft_runtime.dispatch import BUFFERS, Assignment, CourseDispatcher, Dispatcher, Dispatching, Part, Phase, Task
 
 __all__ = ["MOST_REQUESTS", "Occupation", "Played", "Served", "Setting", "play"]
 
@@ -25,7 +25,8 @@ MOST_OCCUPATIONS = 2_000_000
 class Setting:
     """What is played: the tasks of a request, their nanoseconds (one row for each request, in turn), `devices` of each
     processor, room for `queue` requests, and how many may be worked on at once (`queue` where they overlap, 1 where
-    they do not). Raises WeftError for impossible values."""
+    they do not). Where the path depends on the input, `courses` has the tasks of each row, `tasks` is empty, and
+    `paths` names the path of each. Raises WeftError for impossible values."""
 
     tasks: tuple[Task, ...]
     nanoseconds: tuple[tuple[int, ...], ...]
@@ -33,12 +34,36 @@ class Setting:
     queue: int = 16
     at_once: int = 16
     buffers: int = BUFFERS
+    courses: tuple[tuple[Task, ...], ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def tasks_of(self, request: int) -> tuple[Task, ...]:
+        """What a request does."""
+        return self.courses[request % len(self.courses)] if self.courses else self.tasks
+
+    @property
+    def rows(self) -> tuple[tuple[tuple[Task, ...], tuple[int, ...]], ...]:
+        """The tasks of each row, and their nanoseconds."""
+        return tuple((self.tasks_of(index), row) for index, row in enumerate(self.nanoseconds))
+
+    def dispatcher(self) -> Dispatching:
+        """Who gives tasks to parts."""
+        if not self.courses:
+            return Dispatcher(self.tasks, self.devices, self.buffers)
+        used = {task.processor for course in self.courses for task in course if task.phase is Phase.LAUNCH}
+        return CourseDispatcher(sorted(used), self._following, self.devices, self.buffers)
+
+    def _following(self, request: int, index: int) -> Task | None:
+        tasks = self.tasks_of(request)
+        return tasks[index] if index < len(tasks) else None
 
     def __post_init__(self) -> None:
         if min(self.devices, self.queue, self.at_once, self.buffers) < 1:
             raise WeftError("a deployment needs at least one device, one buffer and room for one request")
         rows = self.nanoseconds
-        if not rows or any(len(row) != len(self.tasks) or min(row, default=0) < 0 for row in rows):
+        if self.courses and (self.tasks or len(self.courses) != len(rows) or len(self.paths) != len(rows)):
+            raise WeftError("a deployment of requests on several paths needs the tasks and the path of each")
+        if not rows or any(len(row) != len(tasks) or min(row, default=0) < 0 for tasks, row in self.rows):
             raise WeftError("a deployment needs a time of at least 0 for every task")
 
 
@@ -85,9 +110,10 @@ class Played:
 def play(setting: Setting, arrivals: Arrivals, requests: int, seed: int = 0) -> Played:
     """Plays out so many requests. A request of an open system that finds the queue full is turned away. Raises
     WeftError for a number of requests outside 1 to MOST_REQUESTS, or with more than MOST_OCCUPATIONS tasks."""
-    most = min(MOST_REQUESTS, MOST_OCCUPATIONS // max(1, len(setting.tasks)))
+    longest = max(len(tasks) for tasks, _ in setting.rows)
+    most = min(MOST_REQUESTS, MOST_OCCUPATIONS // max(1, longest))
     if not 1 <= requests <= most:
-        raise WeftError(f"{requests} requests of {len(setting.tasks)} tasks cannot be played out: 1 to {most}")
+        raise WeftError(f"{requests} requests of {longest} tasks cannot be played out: 1 to {most}")
     player = _Player(setting)
     if arrivals.is_open:
         return player.play_open(arrivals.times(requests, seed))
@@ -98,7 +124,7 @@ def play(setting: Setting, arrivals: Arrivals, requests: int, seed: int = 0) -> 
 class _Player:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.dispatcher = Dispatcher(setting.tasks, setting.devices, setting.buffers)
+        self.dispatcher = setting.dispatcher()
         self.idle = dict.fromkeys(self.dispatcher.parts)
         self.now = 0
         self.line: deque[int] = deque()
@@ -145,9 +171,7 @@ class _Player:
         while self.line and self.working < self.setting.at_once:
             number = self.line.popleft()
             self.working += 1
-            if self.setting.tasks:
-                self.dispatcher.admit(number)
-            else:
+            if self.dispatcher.admit(number):
                 self.begun[number] = self.now
                 self._leave(number)
 

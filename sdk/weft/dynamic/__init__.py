@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weft.dynamic.assemble import assemble
+from weft.dynamic.batching import batched, is_stacked
 from weft.dynamic.form import Form
 from weft.dynamic.gates import gate_nodes
 from weft.dynamic.identity import body_key
@@ -20,9 +21,11 @@ __all__ = [
     "MarginRunner",
     "Splitting",
     "assemble",
+    "batched",
     "body_key",
     "gate_nodes",
     "integer_graph",
+    "is_stacked",
     "narrow",
     "split",
     "store_merged",

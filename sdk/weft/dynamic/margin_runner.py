@@ -15,7 +15,7 @@ from weft.dynamic.margins import Closeness, MarginRule, margin_rule
 from weft.dynamic.run import FormRunner
 from weft.frontend.model import Model
 from weft_runtime.control import Block, Branch, Loop, statements_within
-from weft_runtime.interpreter import Decision, Interpreter
+from weft_runtime.interpreter import Decision, Interpreter, Steps
 from weft_runtime.steps import TensorSignature
 
 __all__ = ["DecisionMargins", "MarginRunner"]
@@ -108,20 +108,20 @@ class _Recording(Interpreter[_Value]):
         self._rounds: list[list[float | None]] = []
         self._bodies = {id(each.body): each for each in statements_within(body) if isinstance(each, Loop)}
 
-    def _run_branch(self, branch: Branch) -> None:
+    def _run_branch(self, branch: Branch) -> Steps:
         self.margins.append(DecisionMargins((_margin(self._scalars[branch.condition]),)))
-        super()._run_branch(branch)
+        yield from super()._run_branch(branch)
 
-    def _run_loop(self, loop: Loop) -> None:
+    def _run_loop(self, loop: Loop) -> Steps:
         count = _margin(self._scalars[loop.count]) if loop.count else None
         first = [_margin(self._scalars[loop.condition])] if loop.condition else []
         self._rounds.append([])
-        super()._run_loop(loop)
+        yield from super()._run_loop(loop)
         rounds = self._rounds.pop()
         self.margins.append(DecisionMargins(tuple(rounds or first), count))
 
-    def _run_block(self, block: Block) -> None:
-        super()._run_block(block)
+    def _run_block(self, block: Block) -> Steps:
+        yield from super()._run_block(block)
         loop = self._bodies.get(id(block))
         if loop is not None and loop.proceed:
             self._rounds[-1].append(_margin(self._scalars[loop.proceed]))

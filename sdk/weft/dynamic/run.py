@@ -14,7 +14,7 @@ from weft.frontend.session_options import RUNTIME_ERRORS
 from weft.frontend.validate import first_line
 from weft_runtime.control import Branch, Loop
 from weft_runtime.errors import HostError, SessionError
-from weft_runtime.interpreter import Decision, Interpreter
+from weft_runtime.interpreter import Decision, Interpreter, Steps
 from weft_runtime.steps import TensorSignature
 
 __all__ = ["ExploringRunner", "FormRunner", "Observe"]
@@ -82,17 +82,17 @@ class ExploringRunner(FormRunner):
 
 
 class _Explorer(Interpreter[Any]):
-    def _run_branch(self, branch: Branch) -> None:
+    def _run_branch(self, branch: Branch) -> Steps:
         before, scalars = dict(self.values), dict(self._scalars)
-        self._run_block(branch.otherwise if self._scalars[branch.condition] else branch.then)
+        yield from self._run_block(branch.otherwise if self._scalars[branch.condition] else branch.then)
         self.values, self._scalars = before, scalars
-        super()._run_branch(branch)
+        yield from super()._run_branch(branch)
 
-    def _run_loop(self, loop: Loop) -> None:
+    def _run_loop(self, loop: Loop) -> Steps:
         before, scalars = dict(self.values), dict(self._scalars)
         self.values.update({name: before[start] for name, start in zip(loop.parameters, loop.initial, strict=True)})
         self.values[loop.index] = np.zeros((1,) * loop.index_rank, np.int64)
         self.values[loop.going] = np.ones((1,) * loop.going_rank, np.bool_)
-        self._run_block(loop.body)
+        yield from self._run_block(loop.body)
         self.values, self._scalars = before, scalars
-        super()._run_loop(loop)
+        yield from super()._run_loop(loop)

@@ -52,7 +52,7 @@ def outline(graph: Sequence[dict[str, Any]], indent: str = "") -> list[str]:
         outcomes = each.get("outcomes", {})
         match each["kind"]:
             case "launch":
-                lines.append(f"{indent}{each['network']}: {', '.join(each['parts']) or 'nothing to do'}")
+                lines.append(f"{indent}{each['network']}: {', '.join(each['parts']) or 'nothing to do'}{_sizes(each)}")
                 lines += outline(each["decisions"], f"{indent}┃ ")
             case "work":
                 lines.append(f"{indent}{each['macs']:,} MACs")
@@ -66,6 +66,14 @@ def outline(graph: Sequence[dict[str, Any]], indent: str = "") -> list[str]:
                 lines.append(f"{indent}loop {each['name']} ({limits}){rounds_text(outcomes)}")
                 lines += outline(each["body"], f"{indent}│ ")
     return lines
+
+
+def _sizes(launch: dict[str, Any]) -> str:
+    """For how many samples at once it is compiled, or why for one alone."""
+    if launch["alone"]:
+        return f"; sample by sample: {launch['alone']}"
+    sizes = ", ".join(f"{each['samples']} ({each['microseconds']:,.1f} µs)" for each in launch["sizes"])
+    return f"; together: {sizes}" if sizes else ""
 
 
 def decisions_in(graph: Sequence[dict[str, Any]], by_device: bool = False) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -109,7 +117,8 @@ class _Describer:
     def _statement(self, statement: Statement, runs: int | None) -> dict[str, Any]:
         match statement:
             case Launch():
-                return self._launch(self._networks[statement.network], runs)
+                launch = self._launch(self._networks[statement.network], runs)
+                return {**launch, **self._batches(statement.network)}
             case Branch():
                 then, otherwise = (self._times(statement.name, way, runs) for way in ("then", "else"))
                 ways = (self.block(statement.then, then), self.block(statement.otherwise, otherwise))
@@ -183,6 +192,17 @@ class _Describer:
     def _rounds(self, loop: Loop | RegionCount, runs: int | None) -> int | None:
         counts = self._counts.get(loop.name, Counter())
         return None if runs is None else sum(int(outcome) * count for outcome, count in counts.items())
+
+    def _batches(self, network: int) -> dict[str, Any]:
+        """The numbers of samples that it takes at once, with estimated times; or why none but one."""
+        control = self._executable.control
+        if control is None or control.batching is None:
+            return {"sizes": [], "alone": ""}
+        sizes = [each for each in control.batching.sizes if each.network == network]
+        return {
+            "sizes": [{"samples": each.size, "microseconds": each.nanoseconds / 1000} for each in sizes],
+            "alone": dict(control.batching.alone).get(network, ""),
+        }
 
     def _parts(self, network: Network) -> list[str]:
         """What runs, in order, with the cycles of regions."""

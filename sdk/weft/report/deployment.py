@@ -27,17 +27,14 @@ class DeploymentView:
     executable: Executable
     title: str
 
-    @property
-    def task_names(self) -> list[str]:
-        """What each task of a request is called: the host graph, or the region and what happens to it."""
-        names = []
-        for task in self.played.setting.tasks:
-            step = self.executable.steps[task.step]
-            if task.phase is Phase.HOST:
-                names.append(self.executable.host_graphs[step.index].name)
-            else:
-                names.append(f"{self.executable.regions[step.index].name} {task.phase.value}")
-        return names
+    def task_name(self, occupation: Occupation) -> str:
+        """What the task is called: the host graph, or the region and what happens to it, or a value that the host
+        fetches."""
+        task = self.played.setting.tasks_of(occupation.request)[occupation.task]
+        if task.phase is Phase.HOST:
+            index = task.step if self.executable.control is not None else self.executable.steps[task.step].index
+            return self.executable.host_graphs[index].name
+        return f"{self.executable.regions[task.region].name if task.region >= 0 else 'value'} {task.phase.value}"
 
     @property
     def part_names(self) -> list[str]:
@@ -62,14 +59,16 @@ def page_data(view: DeploymentView) -> dict[str, Any]:
     shown, note = view.shown()
     lanes: list[list[Any]] = [[name, []] for name in view.part_names]
     rows = {part: lanes[index][1] for index, part in enumerate(view.played.parts)}
+    names: dict[str, int] = {}
     for each in shown:
         if each.end > each.start:
-            rows[each.part].append([each.start, each.end, each.request, each.task])
+            name = names.setdefault(view.task_name(each), len(names))
+            rows[each.part].append([each.start, each.end, each.request, name])
     return {
         "title": view.title,
         "note": note,
         "figures": view.figures.to_dict(),
-        "tasks": view.task_names,
+        "tasks": list(names),
         "lanes": lanes,
         "span": max((each.end for each in shown), default=0),
         "histogram": _histogram([each.end - each.arrival for each in view.played.served]),
@@ -91,7 +90,6 @@ def _histogram(latencies: Sequence[int]) -> dict[str, Any]:
 def request_events(view: DeploymentView, process: int) -> list[Event]:
     """Trace events of a process of its own: a lane for each part; a flow ties the tasks of a request together, and an
     asynchronous slice shows it from arrival to answer. Timestamps are microseconds of simulated time."""
-    names = view.task_names
     lanes = {part: index + 1 for index, part in enumerate(view.played.parts)}
     shown, note = view.shown()
     title = f"deployment: {view.title} {note}".rstrip()
@@ -116,8 +114,9 @@ def request_events(view: DeploymentView, process: int) -> list[Event]:
     begun: set[int] = set()
     for index, each in enumerate(shown):
         place = {"pid": process, "tid": lanes[each.part], "ts": each.start / 1000}
-        arguments = {"request": each.request, "task": names[each.task]}
-        slice_name = f"{names[each.task]} #{each.request}"
+        name = view.task_name(each)
+        arguments = {"request": each.request, "task": name}
+        slice_name = f"{name} #{each.request}"
         duration = (each.end - each.start) / 1000
         events.append({"ph": "X", "name": slice_name, "cat": "task", **place, "dur": duration, "args": arguments})
         flow = "s" if each.request not in begun else "f" if lasts[each.request] == index else "t"
