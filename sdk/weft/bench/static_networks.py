@@ -10,8 +10,8 @@ from onnx import helper, numpy_helper
 
 from weft.dynamic import Form, assemble, narrow
 from weft.dynamic.form import normalize_network
-from weft.dynamic.split import COMPUTING
 from weft.frontend import Model
+from weft.frontend.common_nodes import PRODUCTS
 from weft.frontend.renaming import renamed
 from weft.frontend.topology import all_nodes, used_names
 
@@ -84,7 +84,7 @@ def _branches(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
 
 def _skippable(node: onnx.NodeProto, writer: _Writer, outcomes: dict[str, str]) -> Nodes:
     bodies = _branches(node)
-    multiplying = [key for key, body in bodies.items() if any(each.op_type in COMPUTING for each in all_nodes(body))]
+    multiplying = [key for key, body in bodies.items() if any(each.op_type in PRODUCTS for each in all_nodes(body))]
     if len(multiplying) != 1:
         raise NoSuchVariant(f"both branches of {node.name!r} compute: they are alternatives, neither can be skipped")
     body = bodies[multiplying[0]]
