@@ -11,8 +11,10 @@ from weft.dynamic.types import is_static
 from weft.errors import CompileError
 from weft.frontend import Model, integerize
 from weft.joining import join_decisions
-from weft.lowering import Progress, Request, lower
-from weft_runtime.control import ControlFlow, Network
+from weft.lowering import Progress, Request, emit, prepare
+from weft.partition import Partition
+from weft.residence import Member, partitions_of
+from weft_runtime.control import ControlFlow, Launch, Network, statements_within
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
 
 __all__ = ["lower_form"]
@@ -28,30 +30,36 @@ class _Call:
     nodes: tuple[NodeReport, ...]
 
 
+@dataclass(frozen=True)
+class _Body:
+    """A sub-network before it is compiled: itself, its integer graph, a key that equal ones share, and the wishes for
+    its nodes. `member` is in terms of the first of the equal ones."""
+
+    network: Model
+    integer: Model
+    key: bytes
+    request: Request
+    member: Member
+
+
 def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     """The executable of a program in control-flow form. Raises CompileError, also for pins to unknown nodes."""
     form = narrow(form.with_networks(tuple(normalize_network(each) for each in form.networks)))
+    found = _bodies(form, request, progress)
+    keeps = [each.keeps_values for each in request.accelerators]
+    partitions = partitions_of(form, [each.member for each in found], keeps.__getitem__)
     bodies: list[Executable] = []
-    numbers: dict[bytes, int] = {}
+    numbers: dict[tuple[bytes, object], int] = {}
     calls: list[_Call] = []
-    pinned: set[str] = set()
-    for index, network in enumerate(form.networks):
-        progress("partition", index / len(form.networks))
-        integer = integerize(network)
-        names = [node.name for node in integer.proto.graph.node]
-        pins = {name: where for name, where in request.pins.items() if name in names}
-        pinned |= pins.keys()
-        key = body_key(integer) + repr([(names.index(name), where) for name, where in pins.items()]).encode()
+    for each, partition in zip(found, partitions, strict=True):
+        key = (each.key, None if partition is None else _assignment(partition))
         if key not in numbers:
             numbers[key] = len(bodies)
-            bodies.append(_lower_network(network, replace(request, pins=pins)))
+            bodies.append(_compiled(each, partition))
+        names = [node.name for node in each.integer.proto.graph.node]
         own = bodies[numbers[key]].nodes
         reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
-    for name in request.pins.keys() - pinned:
-        raise CompileError(
-            f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
-        )
     merged = _merged(form, bodies, calls, request)
     joined = join_decisions(merged, request.accelerators) if request.driver == "device" else merged
     regions = (
@@ -60,20 +68,56 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     return replace(joined, regions=tuple(regions))
 
 
-def _lower_network(normalized: Model, request: Request) -> Executable:
-    if all(is_static(value.type) for value in normalized.proto.graph.input):
-        return lower(normalized, normalized, request, lambda stage, fraction: None)
-    integer = integerize(normalized)
+def _bodies(form: Form, request: Request, progress: Progress) -> list[_Body]:
+    launches = {each.network: each for each in statements_within(form.body) if isinstance(each, Launch)}
+    first: dict[bytes, _Body] = {}
+    found: list[_Body] = []
+    pinned: set[str] = set()
+    for index, network in enumerate(form.networks):
+        progress("partition", index / len(form.networks))
+        integer = integerize(network)
+        names = [node.name for node in integer.proto.graph.node]
+        pins = {name: where for name, where in request.pins.items() if name in names}
+        pinned |= pins.keys()
+        key = body_key(integer) + repr([(names.index(name), where) for name, where in pins.items()]).encode()
+        own = replace(request, pins=pins)
+        if key in first:
+            prepared, graph = first[key].member.prepared, first[key].network.proto.graph
+        else:
+            is_fixed = all(is_static(value.type) for value in network.proto.graph.input)
+            prepared = prepare(network, network, own, lambda stage, fraction: None) if is_fixed else None
+            graph = network.proto.graph
+        inputs = dict(zip((value.name for value in graph.input), launches[index].inputs, strict=True))
+        outputs = dict(zip((value.name for value in graph.output), launches[index].outputs, strict=True))
+        found.append(_Body(network, integer, key, own, Member(prepared, key, inputs, outputs)))
+        first.setdefault(key, found[-1])
+    for name in request.pins.keys() - pinned:
+        raise CompileError(
+            f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
+        )
+    return found
+
+
+def _assignment(partition: Partition) -> object:
+    """What runs where, by names of the first of equal bodies."""
+    groups = partition.chosen.groups
+    return tuple((each.processor, tuple(operator.name for operator in each.operators)) for each in groups)
+
+
+def _compiled(body: _Body, partition: Partition | None) -> Executable:
+    if partition is not None and body.member.prepared is not None:
+        return emit(body.member.prepared, partition, body.request, lambda stage, fraction: None)
+    integer = body.integer
     inputs = tuple(value.name for value in integer.inputs)
     outputs = tuple(value.name for value in integer.outputs)
     graph = HostGraph("host_0", integer.proto.SerializeToString(deterministic=True), inputs, outputs)
     nodes = tuple(
         NodeReport(node.name, node.op_type, "host", UNKNOWN_SHAPES, "", 0, 0) for node in integer.proto.graph.node
     )
-    processors = tuple(each.processor for each in request.accelerators)
+    processors = tuple(each.processor for each in body.request.accelerators)
     return Executable(
         processors, (), (graph,), (Step("host", 0),), integer.inputs, integer.outputs, 1, nodes, 0, 0, (),
-        request.calibration,
+        body.request.calibration,
     )  # fmt: skip
 
 

@@ -57,6 +57,8 @@ class Accelerator(ABC):
     """One processor to compile for: a backend with its parameters."""
 
     processor: Processor
+    keeps_values: ClassVar[bool] = False
+    """Whether `resident` has an effect, so that a value between two regions of a dynamic program is not transferred."""
 
     @abstractmethod
     def refuse(self, operator: Operator) -> str | None:
