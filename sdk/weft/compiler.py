@@ -29,7 +29,7 @@ def compile(
     host: str | HostProfile = DEFAULT_HOST,
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
-    driver: Driver = "device",
+    driver: Driver = "auto",
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
@@ -39,7 +39,8 @@ def compile(
     runs where is the cheapest partition for the profile `host` (docs/partitioning.md). `pins` maps node names to
     "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
     nodes of the model may carry it as metadata "weft.pin". `driver` says who takes decisions that depend on the input:
-    the accelerator, where it can, or the "host" (docs/dynamic.md).
+    the accelerator where it can and that is cheaper ("auto"), wherever it can ("device"), or the "host"
+    (docs/dynamic.md).
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """

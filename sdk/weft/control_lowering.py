@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from weft.drivers import Drivers
 from weft.dynamic import Form, body_key, narrow
 from weft.dynamic.form import normalize_network
 from weft.dynamic.rewrite import with_networks
@@ -61,11 +62,12 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
     merged = _merged(form, bodies, calls, request)
-    joined = join_decisions(merged, request.accelerators) if request.driver == "device" else merged
+    drivers = Drivers(merged, request.driver, request.profile)
+    joined = merged if request.driver == "host" else join_decisions(merged, request.accelerators, drivers)
     regions = (
         each if each.decisions else request.accelerators[each.processor].resident(each) for each in joined.regions
     )  # fmt: skip
-    return replace(joined, regions=tuple(regions))
+    return drivers.reported(replace(joined, regions=tuple(regions)))
 
 
 def _bodies(form: Form, request: Request, progress: Progress) -> list[_Body]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weft.backends import Accelerator
+from weft.drivers import Drivers
 from weft.dynamic.rewrite import with_networks
 from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
 from weft_runtime.control import (
@@ -32,17 +33,17 @@ __all__ = ["join_decisions"]
 MOST_ROUNDS = 255
 
 
-def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -> Executable:
+def join_decisions(executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> Executable:
     """The executable with every run of sub-networks and Ifs that its accelerator can decide by itself as one launch.
 
     An If can be decided there when its condition is a function of one stored element that is false up to some value and
     true from it on, or the other way round (found by trying all 256 values), and when both branches run on the same
     accelerator alone; likewise a Loop whose count is a small constant, and whose body decides nothing else. What cannot
-    be joined stays as it is, for the host to decide.
+    be joined, or what `drivers` takes for cheaper that way, stays as it is, for the host to decide.
     """
     if executable.control is None:
         return executable
-    joiner = _Joining(executable, accelerators)
+    joiner = _Joining(executable, accelerators, drivers)
     body = joiner.block(executable.control.body)
     if not joiner.joined:
         return executable
@@ -70,8 +71,9 @@ class _Condition(NamedTuple):
 
 
 class _Joining:
-    def __init__(self, executable: Executable, accelerators: Listing[Accelerator]) -> None:
+    def __init__(self, executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> None:
         assert executable.control is not None
+        self._drivers = drivers
         self.networks: list[Network] = list(executable.control.networks)
         self.regions: list[Region] = list(executable.regions)
         self.joined: dict[str, str] = {}
@@ -159,7 +161,10 @@ class _Joining:
         request = JoinRequest(name, Sequence(steps, results))
         try:
             region = self._accelerators[next(iter(processors))].join(request)
-        except Unjoinable:
+        except Unjoinable as why:
+            for each in steps:
+                if not isinstance(each, Piece):
+                    self._drivers.refuse(each.name, str(why))
             return None
         self.joined.update({each.name: name for each in _regions(steps)})
         self.regions.append(region)
@@ -171,14 +176,28 @@ class _Joining:
         return Launch(len(self.networks) - 1, inputs, outputs)
 
     def _take(self, statements: Listing[Statement]) -> _Taken:
-        """The first statement, or the first three where they are a decision, as steps. Raises Unjoinable."""
+        """The first statement, or the first three where they are a decision, as steps. Raises Unjoinable, also where
+        the host is to decide."""
+        decision = statements[0] if isinstance(statements[0], Loop) else statements[min(2, len(statements) - 1)]
+        if not isinstance(decision, Branch | Loop):
+            return self._steps(statements)
+        try:
+            taken = self._steps(statements)
+            if taken.count == 3 or decision is statements[0]:
+                self._drivers.check(decision, statements[: taken.count])
+        except Unjoinable as why:
+            self._drivers.refuse(decision.name, str(why))
+            raise
+        return taken
+
+    def _steps(self, statements: Listing[Statement]) -> _Taken:
         first = statements[0]
         if self._is_constant(first):
             return _Taken(1, ())
         if isinstance(first, Loop):
             return _Taken(1, (self._repeat(first),))
         if not isinstance(first, Launch):
-            raise Unjoinable("it is no launch")
+            raise Unjoinable("its condition is not computed right before it")
         network = self.networks[first.network]
         if all(step.kind == "device" for step in network.steps):
             return _Taken(1, self._pieces(first, network.steps))

@@ -18,8 +18,9 @@ from weft_runtime.executable import Executable, HostGraph, Region, Step
 __all__ = ["Driver", "Prepared", "Progress", "Request", "emit", "lower", "prepare"]
 
 Progress = Callable[[str, float], None]
-Driver = Literal["device", "host"]
-"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, or the host."""
+Driver = Literal["auto", "device", "host"]
+"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can and that is cheaper
+("auto"), the accelerator where it can, or the host."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Request:
     pins: Mapping[str, str]
     annotate: Annotate | None
     calibration: str
-    driver: Driver = "device"
+    driver: Driver = "auto"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class PrepareOptions:
     host: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
-    driver: Driver = "device"
+    driver: Driver = "auto"
     quantization: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def extents(self, model: Model) -> dict[str, int]:

@@ -65,7 +65,7 @@ def compile_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
-    driver: DriverOption = "device",
+    driver: DriverOption = "auto",
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
