@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.control_lowering import lower_form
-from weft.dynamic import split
+from weft.dividing import Known, divide
+from weft.dynamic import Splitting, split
 from weft.frontend import Model, normalize, rebind
 from weft.lowering import Driver, Progress, Request, lower
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
+from weft.selects import Selected, Selects, select_branches
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
 
 __all__ = ["compile"]
@@ -30,6 +32,7 @@ def compile(
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
     driver: Driver = "auto",
+    selects: Selects = "auto",
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
@@ -40,7 +43,7 @@ def compile(
     "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
     nodes of the model may carry it as metadata "weft.pin". `driver` says who takes decisions that depend on the input:
     the accelerator where it can and that is cheaper ("auto"), wherever it can ("device"), or the "host"
-    (docs/dynamic.md).
+    (docs/dynamic.md). `selects` "never" keeps every decision, where "auto" runs both branches if that is cheaper.
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
@@ -49,16 +52,31 @@ def compile(
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     profile = host if isinstance(host, HostProfile) else host_profile(host)
     request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver)
-    splitting = split(normalized)
-    if splitting.form is None:
-        executable = lower(normalized, model, request, progress)
-    else:
-        executable = lower_form(splitting.form, request, progress)
+    executable, splitting = _lowered(normalized, model, request, progress, selects)
     return replace(
         executable, nodes=tuple(_with_refusal(node, splitting.refused) for node in executable.nodes),
         inputs=model.signature, outputs=(model.unbound or model).outputs,
         batch=_batch(model.signature, normalized.inputs), extents=tuple(sorted(normalized.extents.items())),
     )  # fmt: skip
+
+
+def _lowered(
+    normalized: Model, model: Model, request: Request, progress: Progress, selects: Selects
+) -> tuple[Executable, Splitting]:
+    """The program in its own terms, and how its control flow was taken apart."""
+    splitting = split(normalized)
+    if splitting.form is None:
+        return lower(normalized, model, request, progress), splitting
+    known: Known = {}
+    found = Selected(normalized, splitting, {}, None)
+    if selects == "auto":
+        found = select_branches(normalized, splitting, request, progress, known)
+    if found.splitting.form is None:  # every decision is a select
+        executable = lower(found.normalized, found.normalized, request, progress)
+    else:
+        divided = found.divided or divide(found.splitting.form, request, progress, known)
+        executable = lower_form(divided, request)
+    return found.reported(executable), splitting
 
 
 def _with_refusal(node: NodeReport, refused: Mapping[str, str]) -> NodeReport:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from weft.dividing import Body, Divided
 from weft.drivers import Drivers
-from weft.dynamic import Form, body_key, narrow
-from weft.dynamic.form import normalize_network
+from weft.dynamic import Form
 from weft.dynamic.rewrite import with_networks
-from weft.dynamic.types import is_static
-from weft.errors import CompileError
-from weft.frontend import Model, integerize
 from weft.joining import join_decisions
-from weft.lowering import Progress, Request, emit, prepare
+from weft.lowering import Request, emit
 from weft.partition import Partition
-from weft.residence import Member, partitions_of
-from weft_runtime.control import ControlFlow, Launch, Network, statements_within
+from weft_runtime.control import ControlFlow, Network
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
 
 __all__ = ["lower_form"]
@@ -31,28 +27,12 @@ class _Call:
     nodes: tuple[NodeReport, ...]
 
 
-@dataclass(frozen=True)
-class _Body:
-    """A sub-network before it is compiled: itself, its integer graph, a key that equal ones share, and the wishes for
-    its nodes. `member` is in terms of the first of the equal ones."""
-
-    network: Model
-    integer: Model
-    key: bytes
-    request: Request
-    member: Member
-
-
-def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
-    """The executable of a program in control-flow form. Raises CompileError, also for pins to unknown nodes."""
-    form = narrow(form.with_networks(tuple(normalize_network(each) for each in form.networks)))
-    found = _bodies(form, request, progress)
-    keeps = [each.keeps_values for each in request.accelerators]
-    partitions = partitions_of(form, [each.member for each in found], keeps.__getitem__)
+def lower_form(divided: Divided, request: Request) -> Executable:
+    """The executable of a program in control-flow form whose sub-networks are divided."""
     bodies: list[Executable] = []
     numbers: dict[tuple[bytes, object], int] = {}
     calls: list[_Call] = []
-    for each, partition in zip(found, partitions, strict=True):
+    for each, partition in zip(divided.bodies, divided.residence.partitions, strict=True):
         key = (each.key, None if partition is None else _assignment(partition))
         if key not in numbers:
             numbers[key] = len(bodies)
@@ -61,7 +41,7 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
         own = bodies[numbers[key]].nodes
         reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
-    merged = _merged(form, bodies, calls, request)
+    merged = _merged(divided.form, bodies, calls, request)
     drivers = Drivers(merged, request.driver, request.profile)
     joined = merged if request.driver == "host" else join_decisions(merged, request.accelerators, drivers)
     regions = (
@@ -70,43 +50,13 @@ def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
     return drivers.reported(replace(joined, regions=tuple(regions)))
 
 
-def _bodies(form: Form, request: Request, progress: Progress) -> list[_Body]:
-    launches = {each.network: each for each in statements_within(form.body) if isinstance(each, Launch)}
-    first: dict[bytes, _Body] = {}
-    found: list[_Body] = []
-    pinned: set[str] = set()
-    for index, network in enumerate(form.networks):
-        progress("partition", index / len(form.networks))
-        integer = integerize(network)
-        names = [node.name for node in integer.proto.graph.node]
-        pins = {name: where for name, where in request.pins.items() if name in names}
-        pinned |= pins.keys()
-        key = body_key(integer) + repr([(names.index(name), where) for name, where in pins.items()]).encode()
-        own = replace(request, pins=pins)
-        if key in first:
-            prepared, graph = first[key].member.prepared, first[key].network.proto.graph
-        else:
-            is_fixed = all(is_static(value.type) for value in network.proto.graph.input)
-            prepared = prepare(network, network, own, lambda stage, fraction: None) if is_fixed else None
-            graph = network.proto.graph
-        inputs = dict(zip((value.name for value in graph.input), launches[index].inputs, strict=True))
-        outputs = dict(zip((value.name for value in graph.output), launches[index].outputs, strict=True))
-        found.append(_Body(network, integer, key, own, Member(prepared, key, inputs, outputs)))
-        first.setdefault(key, found[-1])
-    for name in request.pins.keys() - pinned:
-        raise CompileError(
-            f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
-        )
-    return found
-
-
 def _assignment(partition: Partition) -> object:
     """What runs where, by names of the first of equal bodies."""
     groups = partition.chosen.groups
     return tuple((each.processor, tuple(operator.name for operator in each.operators)) for each in groups)
 
 
-def _compiled(body: _Body, partition: Partition | None) -> Executable:
+def _compiled(body: Body, partition: Partition | None) -> Executable:
     if partition is not None and body.member.prepared is not None:
         return emit(body.member.prepared, partition, body.request, lambda stage, fraction: None)
     integer = body.integer

@@ -9,11 +9,11 @@ from weft.dynamic import Form
 from weft.dynamic.boundaries import shared_names
 from weft.lowering import Prepared
 from weft.partition import HOST, Borders, Partition
-from weft.partition.evaluate import partition_cost
+from weft.partition.evaluate import PartitionCost, partition_cost
 from weft.partition.regions import Group
 from weft_runtime.control import Loop, ReadScalar, statements_within
 
-__all__ = ["Member", "partitions_of"]
+__all__ = ["Member", "Residence", "partitions_of"]
 
 ROUNDS = 6
 
@@ -30,15 +30,21 @@ class Member:
 
 
 @dataclass(frozen=True)
-class _State:
-    """One partition for each sub-network, and what all cost together."""
+class Residence:
+    """One partition for each sub-network, None where all of it runs on the host, and what each costs; what crosses
+    between two counts where it is read."""
 
     partitions: tuple[Partition | None, ...]
-    cost: int
+    costs: tuple[PartitionCost | None, ...]
+
+    @property
+    def total(self) -> int:
+        """Nanoseconds of one launch of each."""
+        return sum(each.total for each in self.costs if each is not None)
 
 
-def partitions_of(form: Form, members: Sequence[Member], keeps: Callable[[int], bool]) -> tuple[Partition | None, ...]:
-    """A partition for each sub-network, None where all of it runs on the host.
+def partitions_of(form: Form, members: Sequence[Member], keeps: Callable[[int], bool]) -> Residence:
+    """Partitions of all sub-networks.
 
     Each is the cheapest given the others: in turn, every sub-network is divided anew, with transfers only for values
     that another one makes or reads elsewhere, until nothing changes or after 6 rounds. Of the states on the way, that
@@ -58,7 +64,7 @@ def partitions_of(form: Form, members: Sequence[Member], keeps: Callable[[int], 
             states.append(search.state(current))
             if all(a is b for a, b in zip(before, current, strict=True)):
                 break
-    return min(states, key=lambda each: each.cost).partitions  # of equal ones the first
+    return min(states, key=lambda each: each.total)  # of equal ones the first
 
 
 class _Search:
@@ -97,7 +103,7 @@ class _Search:
             self._known[key] = member.prepared.partition(borders)
         return self._known[key]
 
-    def greedy(self) -> _State:
+    def greedy(self) -> Residence:
         """Where values are thought to stay on the first accelerator that keeps them, wherever that may be."""
         found: list[Partition | None] = []
         for member in self._members:
@@ -121,20 +127,20 @@ class _Search:
         read = {own: self._places_read(self._root(name), current) for own, name in member.outputs.items()}
         return Borders(made, read)
 
-    def state(self, partitions: Sequence[Partition | None]) -> _State:
-        """With its cost: what crosses between two sub-networks counts where it is read."""
-        total = 0
+    def state(self, partitions: Sequence[Partition | None]) -> Residence:
+        """With what they cost."""
+        costs: list[PartitionCost | None] = []
         for index, (member, partition) in enumerate(zip(self._members, partitions, strict=True)):
             if member.prepared is None or partition is None:
+                costs.append(None)
                 continue
-            borders = self.borders(index, partitions)
             read = {
                 own: frozenset({HOST}) if self._root(name) in self._read_by_host else frozenset()
                 for own, name in member.outputs.items()
             }
-            counted = Borders(borders.made, read)
-            total += partition_cost(partition.chosen.groups, member.prepared.costs, counted).total
-        return _State(tuple(partitions), total)
+            borders = Borders(self.borders(index, partitions).made, read)
+            costs.append(partition_cost(partition.chosen.groups, member.prepared.costs, borders))
+        return Residence(tuple(partitions), tuple(costs))
 
     def _maker(self, root: str, current: Sequence[Partition | None]) -> int:
         """The one accelerator that makes a value on all ways, else HOST."""

@@ -10,7 +10,7 @@ import pytest
 from oracle import Oracle
 
 import weft
-from weft import control_lowering
+from weft import dividing
 from weft.dynamic import integer_graph
 from weft.frontend import normalize
 from weft.partition.costs import HostProfile, host_profile
@@ -30,7 +30,7 @@ QUICK_HOST = dataclasses.replace(
 def compiled(model: weft.Model, host: HostProfile, *, alone: bool = False) -> Executable:
     with pytest.MonkeyPatch.context() as patch:
         if alone:
-            patch.setattr(control_lowering, "partitions_of", _as_if_nothing_stayed)
+            patch.setattr(dividing, "partitions_of", _as_if_nothing_stayed)
         return weft.compile(model, host=host).executable
 
 
