@@ -13,7 +13,7 @@ from weft.frontend import Model, normalize, rebind
 from weft.lowering import Driver, Progress, Request, lower
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
-from weft.selects import Selected, Selects, select_branches
+from weft.selects import Selected, select_branches
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
 
 __all__ = ["compile"]
@@ -32,7 +32,6 @@ def compile(
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
     driver: Driver = "auto",
-    selects: Selects = "auto",
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
     """Compiles a quantized (QDQ or integer-operator) model for accelerators; unquantized parts run on the host.
@@ -42,8 +41,8 @@ def compile(
     runs where is the cheapest partition for the profile `host` (docs/partitioning.md). `pins` maps node names to
     "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
     nodes of the model may carry it as metadata "weft.pin". `driver` says who takes decisions that depend on the input:
-    the accelerator where it can and that is cheaper ("auto"), wherever it can ("device"), or the "host"
-    (docs/dynamic.md). `selects` "never" keeps every decision, where "auto" runs both branches if that is cheaper.
+    whatever is cheapest for each ("auto": the accelerator, the host, or nobody, where both branches of an If run), the
+    accelerator wherever it can ("device"), or the "host" (docs/dynamic.md).
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
@@ -52,7 +51,7 @@ def compile(
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     profile = host if isinstance(host, HostProfile) else host_profile(host)
     request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver)
-    executable, splitting = _lowered(normalized, model, request, progress, selects)
+    executable, splitting = _lowered(normalized, model, request, progress)
     return replace(
         executable, nodes=tuple(_with_refusal(node, splitting.refused) for node in executable.nodes),
         inputs=model.signature, outputs=(model.unbound or model).outputs,
@@ -60,16 +59,14 @@ def compile(
     )  # fmt: skip
 
 
-def _lowered(
-    normalized: Model, model: Model, request: Request, progress: Progress, selects: Selects
-) -> tuple[Executable, Splitting]:
+def _lowered(normalized: Model, model: Model, request: Request, progress: Progress) -> tuple[Executable, Splitting]:
     """The program in its own terms, and how its control flow was taken apart."""
     splitting = split(normalized)
     if splitting.form is None:
         return lower(normalized, model, request, progress), splitting
     known: Known = {}
     found = Selected(normalized, splitting, {}, None)
-    if selects == "auto":
+    if request.driver == "auto":
         found = select_branches(normalized, splitting, request, progress, known)
     if found.splitting.form is None:  # every decision is a select
         executable = lower(found.normalized, found.normalized, request, progress)

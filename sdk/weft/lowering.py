@@ -19,8 +19,8 @@ __all__ = ["Driver", "Prepared", "Progress", "Request", "emit", "lower", "prepar
 
 Progress = Callable[[str, float], None]
 Driver = Literal["auto", "device", "host"]
-"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can and that is cheaper
-("auto"), the accelerator where it can, or the host."""
+"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, the host, or what
+is cheapest for each ("auto"), also nobody where both branches may run."""
 
 
 @dataclass(frozen=True)

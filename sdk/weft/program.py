@@ -17,7 +17,6 @@ from weft.frontend import Model
 from weft.lowering import Driver
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile
-from weft.selects import Selects
 from weft_runtime import artifact
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
 from weft_runtime.variants import Variants, extents_text
@@ -93,7 +92,6 @@ def compile(
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
     driver: Driver = "auto",
-    selects: Selects = "auto",
 ) -> Program:
     """Compiles a quantized model for one accelerator or several; see `weft.compiler.compile`.
 
@@ -110,7 +108,6 @@ def compile(
             pins=pins,
             annotate=annotate,
             driver=driver,
-            selects=selects,
         )
         for each in combinations(shapes)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from weft.dividing import Divided, Known, divide
 from weft.drivers import DECISION_CYCLES
@@ -18,10 +17,7 @@ from weft.partition.regions import Group
 from weft_runtime.control import Block, Branch, Launch, Loop, ReadScalar, Statement, statements_within
 from weft_runtime.executable import Executable, NodeReport
 
-__all__ = ["Selected", "Selects", "select_branches"]
-
-Selects = Literal["auto", "never"]
-"""Whether branches may become selects where that is cheaper."""
+__all__ = ["Selected", "select_branches"]
 
 MOST_TRIED = 16
 """Ifs that are tried one after the other; of more, all that may be cheaper are tried together."""

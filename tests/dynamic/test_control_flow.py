@@ -62,8 +62,9 @@ def quantized(proto: onnx.ModelProto) -> weft.Model:
 
 
 def compiled(model: weft.Model) -> Executable:
+    """With every decision taken: by the accelerator, where it can."""
     return weft.compile(
-        model, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None
+        model, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None, driver="device"
     ).executable
 
 

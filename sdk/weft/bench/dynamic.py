@@ -156,7 +156,7 @@ class _Bench:
         host = self.host
         if self.offloads_all:  # on such a host whatever the accelerator can take is cheaper there
             host = replace(host, name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0)
-        return compile_model(model, self.target, host=host, driver=driver, selects="never")
+        return compile_model(model, self.target, host=host, driver=driver)
 
     def _samples_of(self, executable: Executable, samples: Sequence[Row]) -> tuple[_Sample, ...]:
         with Session(executable) as session:
