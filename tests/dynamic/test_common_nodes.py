@@ -171,7 +171,7 @@ def test_a_fused_activation_stays_with_its_operator() -> None:
 def test_outputs_and_paths(proto: onnx.ModelProto) -> None:
     model = weft.quantize(load(proto), {"vector": rows(64).reshape(-1, SIZE)})
     program = weft.compile(
-        model, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None
+        model, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None, driver="device"
     )  # fmt: skip
     oracle = Oracle(integer_graph(normalize(model)).proto)
     paths: Counter[tuple[Any, ...]] = Counter()

@@ -31,7 +31,7 @@ def compiled(model: weft.Model, host: HostProfile, *, alone: bool = False) -> Ex
     with pytest.MonkeyPatch.context() as patch:
         if alone:
             patch.setattr(dividing, "partitions_of", _as_if_nothing_stayed)
-        return weft.compile(model, host=host).executable
+        return weft.compile(model, host=host, driver="device").executable
 
 
 def _as_if_nothing_stayed(form: Any, members: Any, keeps: Any) -> Any:
