@@ -1,18 +1,21 @@
 """Networks whose path depends on the input, on the simulated accelerator: what the ways cost, and who decides.
 
-Each network of examples/dynamic is quantized, compiled twice, and run on inputs that take all of its paths: with
-decisions taken by the accelerator where it can, and by the host. `python examples/02_dynamic.py [NAME…]`.
+Each network of examples/dynamic, hand-written or trained, is quantized, compiled twice, and run on inputs that take all
+of its paths: with decisions taken by the accelerator where it can, and by the host. Without names, two of each kind:
+`python examples/02_dynamic.py [NAME…]`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 import weft
 from weft.dynamic import FormRunner, split
@@ -20,9 +23,13 @@ from weft.frontend import normalize
 from weft.lowering import Driver
 
 sys.path.insert(0, str(Path(__file__).parent / "dynamic"))
+sys.path.insert(0, str(Path(__file__).parent / "dynamic/pytorch"))
 from networks import NETWORKS, Network
+from stored import STORED, StoredNetwork
 
 CALIBRATION, INPUTS = 200, 60
+KNOWN = {**NETWORKS, **STORED}
+SHOWN = ("halting", "loop_in_if", "trained/shallow_deep_vgg", "trained/skipnet")
 
 
 @dataclass(frozen=True)
@@ -35,14 +42,20 @@ class Figures:
     paths: list[list[str]]
 
 
-def measure(network: Network, quantized: weft.Model, driver: Driver) -> Figures:
-    """Runs the network on its first inputs."""
+def samples(network: Network | StoredNetwork) -> Iterator[dict[str, Any]]:
+    """Inputs that are not calibrated with."""
+    for index in range(CALIBRATION, CALIBRATION + INPUTS):
+        yield {name: rows[index : index + 1] for name, rows in network.inputs.items()}
+
+
+def measure(network: Network | StoredNetwork, quantized: weft.Model, driver: Driver) -> Figures:
+    """Runs the network on samples."""
     program = weft.compile(quantized, driver=driver)
     moved = launches = cycles = 0
     paths = []
     with weft.Session(program) as session:
-        for index in range(INPUTS):
-            session.run({name: rows[index : index + 1] for name, rows in network.inputs.items()})
+        for row in samples(network):
+            session.run(row)
             profile = session.profile
             moved, cycles = moved + profile.transfer_bytes, cycles + profile.cycles
             launches += len(profile.regions)
@@ -50,22 +63,21 @@ def measure(network: Network, quantized: weft.Model, driver: Driver) -> Figures:
     return Figures(moved / INPUTS, launches / INPUTS, cycles / INPUTS, paths)
 
 
-def float_paths(network: Network, model: weft.Model) -> list[list[str]]:
+def float_paths(network: Network | StoredNetwork, model: weft.Model) -> list[list[str]]:
     """The paths of the float model, run by ONNX Runtime."""
     form = split(normalize(model)).form
     assert form is not None
     runner = FormRunner(form)
-    rows = ({name: each[index : index + 1] for name, each in network.inputs.items()} for index in range(INPUTS))
-    return [[step.outcome for step in runner.run(row)[1]] for row in rows]
+    return [[step.outcome for step in runner.run(row)[1]] for row in samples(network)]
 
 
 def main() -> None:
     """Prints a table, one line for each network and driver."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *NETWORKS], default=[])
-    table = Table("network", "decided by", "bytes", "launches", "cycles", "paths", "as in float")
-    for name in parser.parse_args().names or NETWORKS:
-        network = NETWORKS[name]()
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *KNOWN], default=[])
+    table = Table(Column("network", no_wrap=True), "decided by", "bytes", "launches", "cycles", "paths", "as in float")
+    for name in parser.parse_args().names or SHOWN:
+        network = KNOWN[name]()
         model = weft.load(network.model)
         quantized = weft.quantize(model, {key: rows[:CALIBRATION] for key, rows in network.inputs.items()})
         wanted = float_paths(network, model)

@@ -13,6 +13,7 @@ from weft_sim.footprint import Footprint, footprint, overlap
 from weft_sim.isa.architecture import Space, Unit
 from weft_sim.isa.instruction import Instruction
 from weft_sim.machine import MachineConfig
+from weft_sim.registers import RegisterValue
 
 __all__ = ["Access", "AccessLog", "AccessTable", "accesses"]
 
@@ -23,18 +24,21 @@ _SHORT = 24
 
 
 def accesses(
-    config: MachineConfig, instruction: Instruction, registers: Sequence[int | None], dram_bytes: int
+    config: MachineConfig, instruction: Instruction, registers: Sequence[RegisterValue], dram_bytes: int
 ) -> list[Access]:
     """Everything that the instruction reads and writes.
 
-    A base register of None is one that a mailbox decides: its DRAM accesses may then be anywhere.
+    A base register of None is one that a mailbox decides: its DRAM accesses may then be anywhere; of one that is an
+    area, anywhere in it.
     """
     register = getattr(instruction, "register", None)
-    known = [0 if value is None else value for value in registers]
+    base = 0 if register is None else registers[register]
+    area = range(dram_bytes) if base is None else base
+    known = [value if isinstance(value, int) else 0 for value in registers]
     found: list[Access] = []
     for stream in instruction.streams(config, known):
-        if stream.space == Space.DRAM and register is not None and registers[register] is None:
-            found.append((stream.space, stream.write, Footprint(0, dram_bytes - 1, dram_bytes, ())))
+        if stream.space == Space.DRAM and isinstance(area, range):
+            found.append((stream.space, stream.write, Footprint(area.start, area.stop - 1, len(area), ())))
         else:
             found.append((stream.space, stream.write, footprint(stream)))
     return found
@@ -46,10 +50,10 @@ class AccessTable:
 
     def __init__(self, config: MachineConfig, dram_bytes: int) -> None:
         self.config, self.dram_bytes = config, dram_bytes
-        self._found: dict[tuple[int, int | None], tuple[Instruction, list[Access]]] = {}
+        self._found: dict[tuple[int, RegisterValue], tuple[Instruction, list[Access]]] = {}
         """By identity, with the instruction itself, so that no other takes its place."""
 
-    def of(self, instruction: Instruction, registers: Sequence[int | None]) -> Sequence[Access]:
+    def of(self, instruction: Instruction, registers: Sequence[RegisterValue]) -> Sequence[Access]:
         """Everything that the instruction reads and writes."""
         register = getattr(instruction, "register", None)
         key = id(instruction), None if register is None else registers[register]

@@ -25,12 +25,12 @@ from weft_sim.isa.instruction import Instruction
 from weft_sim.isa.tokens import TokenLedger
 from weft_sim.machine import MachineConfig
 from weft_sim.ordering import Clock, Ordering
-from weft_sim.registers import bound_registers, registers_after
+from weft_sim.registers import RegisterValue, bound_registers, registers_after
 from weft_sim.uninitialized import UninitializedRead, uninitialized_reads
 
-__all__ = ["Race", "UninitializedRead", "check", "check_execution", "uninitialized_reads"]
+__all__ = ["Race", "UninitializedRead", "check", "check_execution", "check_stretch", "uninitialized_reads"]
 
-Step = tuple[int, Instruction, Sequence[int | None]]
+Step = tuple[int, Instruction, Sequence[RegisterValue]]
 """Program index, instruction, and the base registers that it sees."""
 
 
@@ -85,6 +85,17 @@ def check_execution(
     return list(races.values())
 
 
+def check_stretch(
+    config: MachineConfig, executed: Iterable[Step], dram_bytes: int, program: tuple[int, int] | None = None
+) -> tuple[list[Race], bool]:
+    """Races of instructions up to a JUMP, as `check_execution` finds them, begun where everything has retired and no
+    token is left; and whether it is so behind them, too. Programs whose stretches from any JUMP to the next all end so
+    have no other races, whichever ways they go. Raises as `check_execution`."""
+    checker = _Checker(config, dram_bytes, program)
+    races = checker.run(_validated(config, executed, dram_bytes))
+    return races, checker.is_settled()
+
+
 def _straight(
     config: MachineConfig, instructions: Sequence[Instruction], registers: Sequence[int], dram_bytes: int
 ) -> Iterator[Step]:
@@ -111,7 +122,7 @@ def _refuse(config: MachineConfig, ledger: TokenLedger, step: Step, dram_bytes: 
     index, instruction, registers = step
     register = getattr(instruction, "register", None)
     unknown = isinstance(register, int) and register < len(registers) and registers[register] is None
-    known = [0 if value is None else value for value in registers]
+    known = [_lowest(value) for value in registers]
     fault = instruction.validate(config, known, 1 << 33 if unknown else dram_bytes)
     if unknown and fault is not None and fault.cause.name == "DRAM_RANGE":
         fault = None
@@ -119,6 +130,12 @@ def _refuse(config: MachineConfig, ledger: TokenLedger, step: Step, dram_bytes: 
     if fault is not None:
         words = f"{fault.cause.name.lower()}: {fault.detail}"
         raise InstructionError(f"instruction {index} ({instruction.MNEMONIC}): {words}")
+
+
+def _lowest(value: RegisterValue) -> int:
+    if isinstance(value, range):
+        return value.start
+    return 0 if value is None else value
 
 
 class _Checker:
@@ -152,6 +169,13 @@ class _Checker:
                 if instruction.signal >> target & 1:
                     self.tokens.setdefault((unit, target), deque()).append(position)
         return self.races
+
+    def is_settled(self) -> bool:
+        """Whether FETCH's last instruction knows that everything has retired, and every token was taken."""
+        known = self.order.clocks[Unit.FETCH][-1:]
+        counts = [len(indices) for indices in self.order.indices]
+        knows_all = all(clock[unit] >= counts[unit] for clock in known for unit in Unit if unit != Unit.FETCH)
+        return bool(known) and knows_all and not any(self.tokens.values())
 
     def _take_tokens(self, unit: Unit, wait: int, clock: Clock) -> None:
         for source in Unit:

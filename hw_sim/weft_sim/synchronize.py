@@ -11,7 +11,7 @@ from weft_sim.isa.control import Jump, Register
 from weft_sim.isa.instruction import Instruction
 from weft_sim.machine import MachineConfig
 from weft_sim.ordering import Clock, Ordering
-from weft_sim.registers import RegisterValues, bound_registers, registers_after
+from weft_sim.registers import NO_AREAS, Areas, RegisterValues, bound_registers, registers_after
 
 __all__ = ["ANY_DRAM", "synchronize"]
 
@@ -24,6 +24,7 @@ def synchronize(
     instructions: Sequence[Instruction],
     registers: Sequence[int | None],
     table: AccessTable | None = None,
+    areas: Areas = NO_AREAS,
 ) -> list[Instruction]:
     """The same instructions with the tokens that make every run give the result of executing them one by one
     in order.
@@ -46,7 +47,7 @@ def synchronize(
 
     A JUMP waits for everything before it. The program may jump only to index 0 or right behind another JUMP,
     where all is retired whichever way it got there. A register that depends on a mailbox, or that the program
-    writes before it jumps, may address any byte of DRAM.
+    writes before it jumps, may address any byte of DRAM; of those in `areas`, any byte of the area that is given.
 
     What one VECTOR does to its own operands is not this function's concern (`races.check` reports it). Wait
     and signal bits that instructions already have are refused. Values of `registers` are those that the host
@@ -54,7 +55,8 @@ def synchronize(
     InstructionError naming the instruction.
     """
     _check_input(instructions)
-    return _Synchronizer(instructions, AccessTable(config, ANY_DRAM) if table is None else table).run(registers)
+    found = AccessTable(config, ANY_DRAM) if table is None else table
+    return _Synchronizer(instructions, found, areas).run(registers)
 
 
 def _check_input(instructions: Sequence[Instruction]) -> None:
@@ -74,9 +76,10 @@ def _check_input(instructions: Sequence[Instruction]) -> None:
 class _Synchronizer:
     """One pass over the program."""
 
-    def __init__(self, instructions: Sequence[Instruction], table: AccessTable) -> None:
+    def __init__(self, instructions: Sequence[Instruction], table: AccessTable, areas: Areas) -> None:
         self.instructions = instructions
         self.table = table
+        self.areas = areas
         self.waits = [0] * len(instructions)
         self.signals = [0] * len(instructions)
         self.written = {item.destination for item in instructions if isinstance(item, Register)}
@@ -98,7 +101,10 @@ class _Synchronizer:
             else:
                 self._wait(index, unit, clock, self._dependencies(unit, clock, found))
             self.log.add(unit, self.order.finish(unit, clock, index), found)
-            bound = self._forget(bound) if isinstance(instruction, Jump) else registers_after(instruction, bound)
+            if isinstance(instruction, Jump):
+                bound = self._forget(bound)
+            else:
+                bound = registers_after(instruction, bound, self.areas)
         self._book()
         return [
             instruction.with_tokens(wait, signal)
@@ -111,7 +117,7 @@ class _Synchronizer:
     def _forget(self, bound: RegisterValues) -> RegisterValues:
         """Behind a JUMP or at its target, a register that the program writes may hold what any path left in
         it."""
-        return tuple(None if number in self.written else value for number, value in enumerate(bound))
+        return tuple(self.areas.get(number) if number in self.written else value for number, value in enumerate(bound))
 
     def _dependencies(self, unit: Unit, clock: Clock, found: Sequence[Access]) -> dict[Unit, int]:
         """For each other unit the position of the latest instruction that must have retired and may not

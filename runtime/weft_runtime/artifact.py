@@ -28,7 +28,7 @@ from weft_runtime.variants import Variants
 __all__ = ["FORMAT_VERSION", "MAGIC", "is_artifact", "load", "load_variants", "save"]
 
 MAGIC = b"\x89WEFT\r\n\x1a"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 MAX_FILE_BYTES = 1 << 32
 MAX_MANIFEST_BYTES = 1 << 28
 

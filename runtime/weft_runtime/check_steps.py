@@ -21,7 +21,8 @@ def follow_steps(
         part: Region | HostGraph
         part = executable.regions[step.index] if step.kind == "device" else executable.host_graphs[step.index]
         where = f"step {position} ({part.name!r})"
-        for taken in part.inputs:
+        numbers = () if isinstance(part, HostGraph) else tuple(number.name for number in part.numbers)
+        for taken in (*part.inputs, *numbers):
             name = taken if isinstance(taken, str) else taken.name
             if name not in available:
                 raise ExecutableError(f"{where} needs tensor {name!r}, which no earlier step gives")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from weft_runtime.control import ControlFlow
 from weft_runtime.errors import LayoutError
 from weft_runtime.steps import Step, TensorSignature
 
 __all__ = [
+    "IN_LOG",
+    "NUMBER_BYTES",
     "REGISTER_CONSTANTS",
     "REGISTER_COUNT",
     "REGISTER_IO",
     "REGISTER_WORKSPACE",
+    "UNCHANGING",
     "Executable",
     "HostGraph",
     "Layout",
@@ -26,6 +30,9 @@ __all__ = [
     "Region",
     "RegionCount",
     "RegionDecision",
+    "RegionLog",
+    "RegionNumber",
+    "Relation",
     "Step",
     "TensorBinding",
     "TensorSignature",
@@ -35,6 +42,18 @@ REGISTER_CONSTANTS = 0
 REGISTER_WORKSPACE = 1
 REGISTER_IO = 2
 REGISTER_COUNT = 16
+
+Relation = Literal["below", "equal"]
+"""How a number is compared with a value."""
+
+IN_LOG = -1
+"""In place of a mailbox: the outcomes are in the region's log, in the order in which they came."""
+
+NUMBER_BYTES = 3
+"""Bytes of a number that the host writes for a program: whole numbers below 2²⁴ are exact in float32."""
+
+UNCHANGING = -2
+"""In place of a loop's mailbox: every iteration that it may have is one that it has."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +147,10 @@ class Processor:
 
 @dataclass(frozen=True)
 class RegionDecision:
-    """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch.
-    `below` and `above` name the outcomes, `macs_below` and `macs_above` count what either way always multiplies; what
-    is decided further on either way follows."""
+    """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch;
+    with the relation "equal", whether it is the threshold. `below` names the outcome where that holds, `above` the
+    other one, `macs_below` and `macs_above` count what either way always multiplies; what is decided further on either
+    way follows. In place of a mailbox the log may have a 0 for the one and a 1 for the other (IN_LOG)."""
 
     name: str
     mailbox: int
@@ -141,16 +161,48 @@ class RegionDecision:
     macs_above: int
     when_below: tuple[RegionDecision | RegionCount, ...] = ()
     when_above: tuple[RegionDecision | RegionCount, ...] = ()
+    relation: Relation = "below"
+
+    def holds(self, number: int) -> bool:
+        """Whether a mailbox with this number decides for `below`."""
+        return number == self.threshold if self.relation == "equal" else number < self.threshold
 
 
 @dataclass(frozen=True)
 class RegionCount:
-    """A loop in a region's program: mailbox `mailbox` holds its iterations after the launch, each of which multiplies
-    `macs` times."""
+    """A loop in a region's program, of at most `limit` iterations, or fewer where the region's number `number` says so.
+
+    After the launch mailbox `mailbox` holds how many of these were not run; or the log (IN_LOG) has a 1 before each
+    iteration and a 0 behind the last; or all were run (UNCHANGING). Each multiplies `macs` times, and decides what
+    `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop.
+    """
 
     name: str
     mailbox: int
     macs: int
+    limit: int
+    most: int
+    number: str = ""
+    decisions: tuple[RegionDecision | RegionCount, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionNumber:
+    """A number that the host writes before a launch: the only element of value `name`, as NUMBER_BYTES bytes at
+    `offset` in the workspace, the lowest first; what is below 0 becomes 0, what is above `most` that."""
+
+    name: str
+    offset: int
+    most: int
+
+
+@dataclass(frozen=True)
+class RegionLog:
+    """Where a region's program writes what it decided inside loops, a byte each: `size` bytes at `offset` in the
+    workspace."""
+
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -159,8 +211,9 @@ class Region:
 
     `instructions` are in the backend's own format; `sources` holds the ONNX node name of each instruction (the empty
     string where no single node is the cause), or nothing where the backend does not say. `processor` is an index
-    into the executable's processors. A program that takes decisions itself names them in `decisions`; `macs` and
-    `estimated_cycles` are then those of its longest way.
+    into the executable's processors. A program that takes decisions itself names them in `decisions`, what the host
+    tells it by value in `numbers`, and where it keeps its way through loops in `log`; `macs` and `estimated_cycles`
+    are then those of its longest way.
     """
 
     name: str
@@ -175,6 +228,8 @@ class Region:
     estimated_cycles: int
     processor: int = 0
     decisions: tuple[RegionDecision | RegionCount, ...] = ()
+    numbers: tuple[RegionNumber, ...] = ()
+    log: RegionLog | None = None
 
 
 @dataclass(frozen=True)

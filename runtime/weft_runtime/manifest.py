@@ -11,7 +11,10 @@ from weft_runtime.control import MAX_DEPTH
 from weft_runtime.control_manifest import describe_control, restore_control
 from weft_runtime.errors import ArtifactError, LayoutError
 from weft_runtime.executable import (
+    IN_LOG,
+    NUMBER_BYTES,
     REGISTER_COUNT,
+    UNCHANGING,
     Executable,
     HostGraph,
     Layout,
@@ -23,6 +26,9 @@ from weft_runtime.executable import (
     Region,
     RegionCount,
     RegionDecision,
+    RegionLog,
+    RegionNumber,
+    Relation,
     Step,
     TensorBinding,
     TensorSignature,
@@ -37,7 +43,9 @@ CALIBRATIONS = ("file", "input", "random", "none")
 MAX_EXTENT = 1 << 31
 MAX_PROCESSORS = 256
 MAX_WORK = 1 << 62
+MAX_NUMBER = (1 << 8 * NUMBER_BYTES) - 1
 SIDES = ("when_below", "when_above")
+RELATIONS = ("below", "equal")
 
 Sections = Mapping[str, bytes]
 
@@ -170,6 +178,8 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
     decisions = [_describe_decision(each) for each in region.decisions]
     return {
         **({"decisions": decisions} if decisions else {}),
+        **({"numbers": [dict(vars(each)) for each in region.numbers]} if region.numbers else {}),
+        **({"log": dict(vars(region.log))} if region.log is not None else {}),
         "name": region.name,
         "source_names": list(names),
         "workspace_bytes": region.workspace_bytes,
@@ -184,22 +194,32 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
 
 def _describe_decision(decision: RegionDecision | RegionCount) -> dict[str, Any]:
     if isinstance(decision, RegionCount):
-        return {"kind": "count", **vars(decision)}
+        return {
+            "kind": "count",
+            **vars(decision),
+            "decisions": [_describe_decision(each) for each in decision.decisions],
+        }
     sides = {name: [_describe_decision(each) for each in getattr(decision, name)] for name in SIDES}
     return {"kind": "decision", **vars(decision), **sides}
 
 
 def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | RegionCount:
-    if fields.choice("kind", ("count", "decision")) == "count":
-        return RegionCount(
-            fields.text("name"), fields.whole("mailbox", 0, MAX_EXTENT), fields.whole("macs", 0, MAX_WORK)
-        )
     if depth > MAX_DEPTH:
         raise ArtifactError(f"a region's decisions are nested more than {MAX_DEPTH} deep")
+    if fields.choice("kind", ("count", "decision")) == "count":
+        return RegionCount(
+            fields.text("name"),
+            fields.whole("mailbox", UNCHANGING, MAX_EXTENT),
+            fields.whole("macs", 0, MAX_WORK),
+            fields.whole("limit", 0, MAX_NUMBER),
+            fields.whole("most", 0, MAX_NUMBER),
+            fields.text("number"),
+            fields.objects("decisions", lambda each: _restore_decision(each, depth + 1)),
+        )
     below, above = (fields.objects(name, lambda each: _restore_decision(each, depth + 1)) for name in SIDES)
     return RegionDecision(
         fields.text("name"),
-        fields.whole("mailbox", 0, MAX_EXTENT),
+        fields.whole("mailbox", IN_LOG, MAX_EXTENT),
         fields.whole("threshold", -MAX_EXTENT, MAX_EXTENT),
         fields.text("below"),
         fields.text("above"),
@@ -207,7 +227,17 @@ def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | Region
         fields.whole("macs_above", 0, MAX_WORK),
         below,
         above,
+        cast(Relation, fields.choice("relation", RELATIONS)) if "relation" in fields else "below",
     )
+
+
+def _restore_number(fields: Fields) -> RegionNumber:
+    offset = fields.whole("offset", 0, MAX_DEVICE_BYTES)
+    return RegionNumber(fields.text("name"), offset, fields.whole("most", 0, MAX_NUMBER))
+
+
+def _restore_log(fields: Fields) -> RegionLog:
+    return RegionLog(fields.whole("offset", 0, MAX_DEVICE_BYTES), fields.whole("size", 0, MAX_DEVICE_BYTES))
 
 
 def _restore_processor(fields: Fields) -> Processor:
@@ -254,6 +284,8 @@ def _restore_region(fields: Fields, prefix: str, sections: dict[str, bytes]) -> 
         estimated_cycles=fields.whole("estimated_cycles", 0, MAX_WORK),
         processor=fields.whole("processor", 0, MAX_PROCESSORS - 1),
         decisions=fields.objects("decisions", _restore_decision) if "decisions" in fields else (),
+        numbers=fields.objects("numbers", _restore_number) if "numbers" in fields else (),
+        log=fields.object("log", _restore_log) if "log" in fields else None,
     )
 
 

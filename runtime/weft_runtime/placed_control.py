@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from weft_runtime.control import ControlFlow
+from weft_runtime.device_path import DevicePath, packed_number
 from weft_runtime.devices import DeviceFactory
 from weft_runtime.errors import DeviceError, ExecutableError, SessionError
-from weft_runtime.executable import REGISTER_IO, Executable, Region, RegionCount, RegionDecision, TensorBinding
+from weft_runtime.executable import REGISTER_IO, Executable, Region, TensorBinding
 from weft_runtime.host import HostProgram
 from weft_runtime.inputs import samples_of, split_samples
 from weft_runtime.interpreter import Decision, Interpreter
@@ -101,7 +102,7 @@ class PlacedControl(OpenedDevices):
     def scalar(self, value: Value) -> int:
         """The value's only element. Raises SessionError where it has none or several."""
         array = self._array(value)
-        if not isinstance(array, np.ndarray) or array.size != 1:
+        if not isinstance(array, np.ndarray) or array.size != 1 or array.dtype.kind not in "biu":
             raise SessionError("a condition or number of iterations is not one element in this run")
         return int(array.reshape(-1)[0])
 
@@ -140,12 +141,13 @@ class PlacedControl(OpenedDevices):
             copy = self._output(region, binding, registers, placement.io, (*taken, *made))
             taken.append(copy)
             made.append(copy)
+        numbers = self._send_numbers(region, placement.workspace)
         device = self.devices[region.processor]
         result = device.launch(placement.program, len(region.instructions), registers)
         result.raise_on_fault(region.name, region.sources)
         self._costs.cycles += result.cycles
         self._launched.append((region, result))
-        self._note(region.decisions, result)
+        self._follow(region, placement.workspace, result, numbers)
         for binding, copy in zip(region.outputs, made, strict=True):
             value = Value(copies=[copy])
             if binding.register == REGISTER_IO:  # the next launch of this region writes there again
@@ -153,18 +155,28 @@ class PlacedControl(OpenedDevices):
                 value.copies = []
             self._local[binding.name] = value
 
-    def _note(self, decisions: Sequence[RegionDecision | RegionCount], result: RunResult) -> None:
-        """The way that a program took by itself, as its mailboxes tell."""
-        for decision in decisions:
-            if isinstance(decision, RegionCount):
-                rounds = result.mailboxes[decision.mailbox]
-                self._macs += rounds * decision.macs
-                self._interpreter.note(Decision(decision.name, str(rounds)))
-                continue
-            is_below = result.mailboxes[decision.mailbox] < decision.threshold
-            self._interpreter.note(Decision(decision.name, decision.below if is_below else decision.above))
-            self._macs += decision.macs_below if is_below else decision.macs_above
-            self._note(decision.when_below if is_below else decision.when_above, result)
+    def _send_numbers(self, region: Region, workspace: int) -> dict[str, int]:
+        """Numbers that a program takes by value, sent; as the program gets them."""
+        given: dict[str, int] = {}
+        for number in region.numbers:
+            value = self.scalar(self._local[number.name])
+            bounded, packed = packed_number(value, number.most)
+            self.devices[region.processor].write(workspace + number.offset, packed)
+            self._costs.count(packed.size)
+            given[number.name] = max(bounded, given.get(number.name, 0))
+        return given
+
+    def _follow(self, region: Region, workspace: int, result: RunResult, numbers: dict[str, int]) -> None:
+        """The way that a program took by itself becomes part of the path."""
+
+        def read(offset: int, size: int) -> Any:
+            self._costs.count(size)
+            return self.devices[region.processor].read(workspace + offset, size)
+
+        found = DevicePath(region, result.mailboxes, numbers, read)
+        self._macs += found.macs
+        for decision in found.decisions:
+            self._interpreter.note(decision)
 
     def _supply(
         self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]

@@ -37,14 +37,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection
     return "\n".join([rendered[0], "  ".join("-" * width for width in widths), *rendered[1:]])
 
 
-def render_paths(profile: Profile) -> str:
-    """The decisions of each sample, in order."""
+def render_paths(profile: Profile, notes: Sequence[Sequence[str]] = ()) -> str:
+    """The decisions of each sample, in order; `notes` by sample and decision stand behind them."""
     if not profile.paths:
         return "one path for all inputs"
-    rows = [
-        (str(index), " → ".join(f"{shorten(each.name, 24)} {each.outcome}" for each in path) or "no decision")
-        for index, path in enumerate(profile.paths)
-    ]
+    rows = []
+    for index, path in enumerate(profile.paths):
+        behind = notes[index] if notes else [""] * len(path)
+        steps = [f"{shorten(each.name, 24)} {each.outcome}{note}" for each, note in zip(path, behind, strict=True)]
+        rows.append((str(index), " → ".join(steps) or "no decision"))
     return table(("sample", "path"), rows, left=(0, 1))
 
 

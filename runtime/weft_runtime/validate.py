@@ -14,8 +14,11 @@ from weft_runtime.check_control import check_control
 from weft_runtime.check_steps import follow_steps
 from weft_runtime.errors import ExecutableError
 from weft_runtime.executable import (
+    IN_LOG,
+    NUMBER_BYTES,
     REGISTER_COUNT,
     REGISTER_IO,
+    UNCHANGING,
     Executable,
     HostGraph,
     Layout,
@@ -105,7 +108,8 @@ def _check_region(processor: Processor, region: Region, dynamic: bool) -> None:
         _check_names(f"{where} {role}s", dict.fromkeys(names) if role == "input" else names)
         for binding in bindings:
             _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
-    _check_decisions(where, region.decisions)
+    _check_decisions(where, region.decisions, frozenset(number.name for number in region.numbers))
+    _check_workspace(where, region, dynamic)
     _check_registers(where, region, REGISTER_COUNT if dynamic else REGISTER_IO + 1)
     _check_disjoint(where, tuple(binding for binding in region.inputs if binding.register == REGISTER_IO))
 
@@ -124,12 +128,31 @@ def _check_binding(where: str, binding: TensorBinding, io_bytes: int) -> None:
         )
 
 
-def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, ...]) -> None:
+def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, ...], numbers: frozenset[str]) -> None:
     for decision in decisions:
-        if not 0 <= decision.mailbox < MAILBOXES:
+        is_loop = isinstance(decision, RegionCount)
+        if not (UNCHANGING if is_loop else IN_LOG) <= decision.mailbox < MAILBOXES:
             raise ExecutableError(f"{where}: decision {decision.name!r} names mailbox {decision.mailbox}")
         if isinstance(decision, RegionDecision):
-            _check_decisions(where, (*decision.when_below, *decision.when_above))
+            _check_decisions(where, (*decision.when_below, *decision.when_above), numbers)
+            continue
+        if decision.number and decision.number not in numbers:
+            raise ExecutableError(
+                f"{where}: loop {decision.name!r} counts by {decision.number!r}, which it is not given"
+            )
+        _check_decisions(where, decision.decisions, numbers)
+
+
+def _check_workspace(where: str, region: Region, dynamic: bool) -> None:
+    """Numbers that the host writes for a program, and what it reads of the way, lie in the region's workspace."""
+    if not dynamic and (region.decisions or region.numbers or region.log is not None):
+        raise ExecutableError(f"{where}: its program decides, in an executable without control flow")
+    places = [(f"number {number.name!r}", number.offset, NUMBER_BYTES) for number in region.numbers]
+    if region.log is not None:
+        places.append(("the log", region.log.offset, region.log.size))
+    for name, offset, size in places:
+        if min(offset, size) < 0 or offset + size > region.workspace_bytes:
+            raise ExecutableError(f"{where}: {name} lies outside the workspace of {region.workspace_bytes} bytes")
 
 
 def _check_registers(where: str, region: Region, count: int) -> None:

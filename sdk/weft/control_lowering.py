@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from weft.dividing import Body, Divided
 from weft.drivers import Drivers
-from weft.dynamic import Form
+from weft.dynamic import Form, gate_nodes
 from weft.dynamic.rewrite import with_networks
 from weft.joining import join_decisions
 from weft.lowering import Request, emit
@@ -17,6 +17,7 @@ from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, S
 __all__ = ["lower_form"]
 
 UNKNOWN_SHAPES = "runs on the host: the extents of its sub-network's inputs are not known before it runs"
+GATE = "only decisions depend on it"
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,16 @@ def lower_form(divided: Divided, request: Request) -> Executable:
     bodies: list[Executable] = []
     numbers: dict[tuple[bytes, object], int] = {}
     calls: list[_Call] = []
-    for each, partition in zip(divided.bodies, divided.residence.partitions, strict=True):
+    integers = tuple(each.integer for each in divided.bodies)
+    gates = gate_nodes(divided.form.with_networks(integers))
+    for index, (each, partition) in enumerate(zip(divided.bodies, divided.residence.partitions, strict=True)):
         key = (each.key, None if partition is None else _assignment(partition))
         if key not in numbers:
             numbers[key] = len(bodies)
             bodies.append(_compiled(each, partition))
         names = [node.name for node in each.integer.proto.graph.node]
         own = bodies[numbers[key]].nodes
-        reports = tuple(replace(node, name=name) for node, name in zip(own, names, strict=True))
+        reports = tuple(_reported(node, name, gates[index]) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
     merged = _merged(divided.form, bodies, calls, request)
     drivers = Drivers(merged, request.driver, request.profile)
@@ -48,6 +51,12 @@ def lower_form(divided: Divided, request: Request) -> Executable:
         each if each.decisions else request.accelerators[each.processor].resident(each) for each in joined.regions
     )  # fmt: skip
     return drivers.reported(replace(joined, regions=tuple(regions)))
+
+
+def _reported(node: NodeReport, name: str, gates: frozenset[str]) -> NodeReport:
+    """A body's node under the name that one of its sub-networks has for it."""
+    reason = f"{node.reason}; {GATE}" if name in gates else node.reason
+    return replace(node, name=name, reason=reason)
 
 
 def _assignment(partition: Partition) -> object:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import onnx
+
 from weft.ir.device_control import Unjoinable
 from weft.lowering import Driver
 from weft.partition.costs import HostProfile
-from weft.partition.costs.graphs import graph_nanoseconds
+from weft.partition.costs.graphs import graph_nanoseconds, model_nanoseconds
 from weft_runtime.control import Branch, Launch, Loop, ReadScalar, Statement, statements_within
 from weft_runtime.executable import Executable, NodeReport, RegionCount, RegionDecision
 
 __all__ = ["Drivers"]
 
-DECISION_CYCLES = 260
-"""An If on the accelerator where a branch copies a value (170 without), measured on weft-16."""
+ELEMENT_CYCLES = 260
+"""An If on the accelerator, on one stored element, where a branch copies a value (170 without), measured on weft-16."""
+DECISION_CYCLES = 500
+"""At most, on several elements (argmax, confidence)."""
 ITERATION_CYCLES = 300
 """Counter and condition of one iteration."""
 
@@ -31,11 +35,16 @@ class Drivers:
     _notes: dict[str, str] = field(default_factory=dict)
     _networks: dict[int, float] = field(default_factory=dict)
 
-    def check(self, decision: Branch | Loop, statements: Sequence[Statement]) -> None:
-        """Takes note of what a decision costs that the accelerator can take; `statements` are the decision and what
-        computes its condition. Raises Unjoinable where the host is to take it, because that is cheaper."""
-        device = self._on_device(statements, self._clock()) + 1000 * self.profile.launch_microseconds
-        host = self._by_host(statements)
+    def check(self, decision: Branch | Loop, *, is_element: bool, condition: onnx.ModelProto | None) -> None:
+        """Takes note of what a decision costs that the accelerator can take, from one stored element or several;
+        `condition` is what the host would compute for it, beside what is in the decision's own blocks. Raises
+        Unjoinable where the host is to take it, because that is cheaper."""
+        cycles = ELEMENT_CYCLES if is_element else DECISION_CYCLES
+        device = self._on_device((decision,), self._clock(), cycles) + 1000 * self.profile.launch_microseconds
+        host = self._by_host((decision,)) + 1000 * self.profile.launch_microseconds
+        if condition is not None:
+            host += 1000 * self.profile.transfer_microseconds
+            host += model_nanoseconds(condition, decision.name, self.profile)
         compared = f"{device / 1000:,.1f} µs on the accelerator, {host / 1000:,.1f} µs by the host"
         if isinstance(decision, Loop):
             compared = f"an iteration takes {compared}"
@@ -74,14 +83,14 @@ class Drivers:
         """Nanoseconds of a cycle on the slowest accelerator."""
         return 1000 / min(each.clock_mhz for each in self.executable.processors)
 
-    def _on_device(self, statements: Sequence[Statement], cycle: float) -> float:
+    def _on_device(self, statements: Sequence[Statement], cycle: float, decision: int = ELEMENT_CYCLES) -> float:
         """Nanoseconds of deciding, without what the branches themselves compute."""
         total = 0.0
         for statement in statements:
             match statement:
                 case Branch():
                     inner = (statement.then.statements, statement.otherwise.statements)
-                    total += DECISION_CYCLES * cycle + sum(self._on_device(each, cycle) for each in inner) / 2
+                    total += decision * cycle + sum(self._on_device(each, cycle) for each in inner) / 2
                 case Loop():
                     total += ITERATION_CYCLES * cycle + self._on_device(statement.body.statements, cycle)
         return total
@@ -119,7 +128,6 @@ class Drivers:
 def _names(decisions: Sequence[RegionDecision | RegionCount]) -> list[str]:
     found = []
     for each in decisions:
-        found.append(each.name)
-        if isinstance(each, RegionDecision):
-            found += _names((*each.when_below, *each.when_above))
+        inner = each.decisions if isinstance(each, RegionCount) else (*each.when_below, *each.when_above)
+        found += [each.name, *_names(inner)]
     return found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from weft.backends import Accelerator
+from weft.conditions import Condition, DeferredValues, condition_of
 from weft.drivers import Drivers
 from weft.dynamic.rewrite import with_networks
-from weft.ir.device_control import Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import UNKNOWN, Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.joining_limits import bounded
+from weft.joining_split import split_hosts
 from weft_runtime.control import (
     Block,
     Branch,
@@ -24,27 +25,29 @@ from weft_runtime.control import (
     blocks_within,
     read_by,
     statements_within,
+    written_by,
 )
-from weft_runtime.executable import Executable, HostGraph, Region, Step, TensorBinding
+from weft_runtime.executable import Executable, Region, Step, TensorBinding
 from weft_runtime.host import HostProgram
+from weft_runtime.interpreter import MAX_ITERATIONS
 
 __all__ = ["join_decisions"]
-
-MOST_ROUNDS = 255
 
 
 def join_decisions(executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> Executable:
     """The executable with every run of sub-networks and Ifs that its accelerator can decide by itself as one launch.
 
-    An If can be decided there when its condition is a function of one stored element that is false up to some value and
-    true from it on, or the other way round (found by trying all 256 values), and when both branches run on the same
-    accelerator alone; likewise a Loop whose count is a small constant, and whose body decides nothing else. What cannot
-    be joined, or what `drivers` takes for cheaper that way, stays as it is, for the host to decide.
+    An If can be decided there when its condition is a function of a number that the accelerator can make of a stored
+    tensor (see `weft.conditions`), and when both branches run on the same accelerator alone; likewise a Loop whose
+    count is a small constant, and whose body decides nothing else. What the host would compute for a condition is not
+    computed then. What cannot be joined, or what `drivers` takes for cheaper that way, stays as it is, for the host to
+    decide.
     """
     if executable.control is None:
         return executable
-    joiner = _Joining(executable, accelerators, drivers)
-    body = joiner.block(executable.control.body)
+    control = split_hosts(executable, executable.control)
+    joiner = _Joining(replace(executable, control=control), accelerators, drivers)
+    body = joiner.block(control.body)
     if not joiner.joined:
         return executable
     return _pruned(replace(
@@ -60,16 +63,6 @@ class _Taken:
     steps: tuple[Piece | Decide | Repeat, ...]
 
 
-class _Condition(NamedTuple):
-    """Regions that compute a stored element, its name, where the condition changes, and whether it holds from there
-    on."""
-
-    pieces: tuple[Piece, ...]
-    tensor: str
-    threshold: int
-    holds_above: bool
-
-
 class _Joining:
     def __init__(self, executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> None:
         assert executable.control is not None
@@ -79,21 +72,33 @@ class _Joining:
         self.joined: dict[str, str] = {}
         self._hosts = executable.host_graphs
         self._accelerators = accelerators
-        self._thresholds: dict[str, tuple[int, bool]] = {}
+        self._deferred = DeferredValues()
+        self._scalars: dict[str, str] = {}
+        self._stored: dict[str, TensorBinding] = {}
+        self._conditions: dict[tuple[bytes, tuple[int, ...], str], Condition | str] = {}
         self._fresh = 0
         self._reads: dict[str, int] = {}
         for statement in statements_within(executable.control.body):
             for name in read_by(statement):
                 self._reads[name] = self._reads.get(name, 0) + 1
         self._constant, self._counts = self._constant_counts(executable.control.body)
+        # What a scalar is read from.
+        self._counted = {
+            each.scalar: each.value for each in statements_within(executable.control.body)
+            if isinstance(each, ReadScalar)
+        }  # fmt: skip
 
     def block(self, block: Block) -> Block:
         """The block with joined launches in it, and in the blocks inside."""
         statements: list[Statement] = []
-        waiting = _constants_first(block.statements, self._constant)
+        waiting = self._hosts_first(block.statements)
         while waiting:
             for run in reversed(self._runs(waiting)):
-                launch = self._joined(run.steps, _needed(waiting[run.count :], block.results))
+                needed = _needed(waiting[run.count :], block.results)
+                made = {name for each in waiting[: run.count] for name in written_by(each)}
+                if any(name in made and (name in self._deferred or name in self._scalars) for name in needed):
+                    continue  # the host needs what it would not compute
+                launch = self._joined(run.steps, needed)
                 if launch is not None:
                     statements += [each for each in waiting[: run.count] if self._is_constant(each)]
                     statements.append(launch)
@@ -127,6 +132,23 @@ class _Joining:
                     counts[reads[name]] = int(made[own].reshape(-1)[0])
         return frozenset(values), counts
 
+    def _hosts_first(self, statements: Listing[Statement]) -> list[Statement]:
+        """The statements with those first that the host runs on what is there before, so that they part no run; counts
+        that are constant stay with their loops."""
+        first: list[Statement] = []
+        rest: list[Statement] = []
+        late: set[str] = set()
+        for each in statements:
+            by_host = isinstance(each, ReadScalar) or (isinstance(each, Launch) and not any(
+                step.kind == "device" for step in self.networks[each.network].steps
+            ))  # fmt: skip
+            if by_host and not self._is_constant(each) and late.isdisjoint(read_by(each)):
+                first.append(each)
+            else:
+                rest.append(each)
+                late.update(written_by(each))
+        return [*first, *rest]
+
     def _inside(self, statement: Statement) -> Statement:
         match statement:
             case Branch():
@@ -137,6 +159,7 @@ class _Joining:
 
     def _runs(self, statements: Listing[Statement]) -> list[_Taken]:
         """The runs from the first statement on that end in a decision or behind one, shortest first."""
+        self._deferred, self._scalars, self._stored = DeferredValues(), {}, {}
         runs: list[_Taken] = []
         steps: tuple[Piece | Decide | Repeat, ...] = ()
         length = 0
@@ -158,8 +181,8 @@ class _Joining:
         if len(processors) != 1:
             return None
         name = f"region_{len(self.regions)}"
-        request = JoinRequest(name, Sequence(steps, results))
         try:
+            request = JoinRequest(name, Sequence(bounded(steps), results))
             region = self._accelerators[next(iter(processors))].join(request)
         except Unjoinable as why:
             for each in steps:
@@ -168,7 +191,8 @@ class _Joining:
             return None
         self.joined.update({each.name: name for each in _regions(steps)})
         self.regions.append(region)
-        inputs = tuple(dict.fromkeys(binding.name for binding in region.inputs))
+        taken = (*(binding.name for binding in region.inputs), *(number.name for number in region.numbers))
+        inputs = tuple(dict.fromkeys(taken))
         outputs = tuple(binding.name for binding in region.outputs)
         step = Step("device", len(self.regions) - 1)
         macs = sum(each.region.macs for each in steps if isinstance(each, Piece))
@@ -176,97 +200,102 @@ class _Joining:
         return Launch(len(self.networks) - 1, inputs, outputs)
 
     def _take(self, statements: Listing[Statement]) -> _Taken:
-        """The first statement, or the first three where they are a decision, as steps. Raises Unjoinable, also where
-        the host is to decide."""
-        decision = statements[0] if isinstance(statements[0], Loop) else statements[min(2, len(statements) - 1)]
-        if not isinstance(decision, Branch | Loop):
-            return self._steps(statements)
+        """The first statement as steps: of a launch, what the host would compute is left for those that need it. Raises
+        Unjoinable, also where the host is to decide."""
+        first = statements[0]
+        if not isinstance(first, Branch | Loop):
+            return self._steps(first)
         try:
-            taken = self._steps(statements)
-            if taken.count == 3 or decision is statements[0]:
-                self._drivers.check(decision, statements[: taken.count])
+            taken = self._steps(first)
+            self._check(first, taken.steps[0])
         except Unjoinable as why:
-            self._drivers.refuse(decision.name, str(why))
+            self._drivers.refuse(first.name, str(why))
             raise
         return taken
 
-    def _steps(self, statements: Listing[Statement]) -> _Taken:
-        first = statements[0]
+    def _check(self, decision: Branch | Loop, step: Piece | Decide | Repeat) -> None:
+        """Raises Unjoinable where the host decides for less."""
+        if isinstance(decision, Loop):
+            return self._drivers.check(decision, is_element=True, condition=None)
+        assert isinstance(step, Decide)
+        composite = self._deferred.composite(self._scalars[decision.condition])
+        is_element = step.comparison.reading.kind == "element"
+        return self._drivers.check(decision, is_element=is_element, condition=composite.model)
+
+    def _steps(self, first: Statement) -> _Taken:
         if self._is_constant(first):
             return _Taken(1, ())
-        if isinstance(first, Loop):
-            return _Taken(1, (self._repeat(first),))
-        if not isinstance(first, Launch):
-            raise Unjoinable("its condition is not computed right before it")
+        match first:
+            case Loop():
+                return _Taken(1, (self._repeat(first),))
+            case Branch():
+                return _Taken(1, (self._decision(first),))
+            case ReadScalar():
+                self._scalars[first.scalar] = first.value
+                return _Taken(1, ())
         network = self.networks[first.network]
-        if all(step.kind == "device" for step in network.steps):
-            return _Taken(1, self._pieces(first, network.steps))
-        if len(statements) < 3:
-            raise Unjoinable("the host computes in it")
-        read, branch = statements[1:3]
-        if not (isinstance(read, ReadScalar) and isinstance(branch, Branch) and branch.condition == read.scalar):
-            raise Unjoinable("the host computes in it")
-        return _Taken(3, self._decision(first, read, branch))
+        return _Taken(1, self._pieces(first, network))
 
-    def _decision(self, launch: Launch, read: ReadScalar, branch: Branch) -> tuple[Piece | Decide | Repeat, ...]:
-        condition = self._condition(launch, read)
+    def _decision(self, branch: Branch) -> Decide:
+        condition = self._condition(branch.condition)
         then, otherwise = (self._sequence(each.statements, each.results) for each in (branch.then, branch.otherwise))
-        first, second = (otherwise, then) if condition.holds_above else (then, otherwise)
-        outcomes = ("else", "then") if condition.holds_above else ("then", "else")
-        decide = Decide(
-            branch.name, condition.tensor, condition.threshold, *outcomes, first, second, branch.results
-        )  # fmt: skip
-        return (*condition.pieces, decide)
+        sides, outcomes = ((then, otherwise), ("then", "else"))
+        if not condition.holds:
+            sides, outcomes = ((otherwise, then), ("else", "then"))
+        return Decide(branch.name, condition.comparison, *outcomes, *sides, branch.results)
 
-    def _condition(self, launch: Launch, read: ReadScalar) -> _Condition:
-        """The sub-network of a condition: regions, and a host graph that makes the condition of one stored element.
-        Raises Unjoinable."""
-        network = self.networks[launch.network]
-        kinds = [step.kind for step in network.steps]
-        if not kinds or kinds[-1] != "host" or "host" in kinds[:-1] or self._reads.get(read.scalar, 0) > 1:
-            raise Unjoinable("the host computes in it")
-        graph = self._hosts[network.steps[-1].index]
-        made = dict(zip(network.outputs, launch.outputs, strict=True))
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1 or made.get(graph.outputs[0]) != read.value:
+    def _condition(self, scalar: str) -> Condition:
+        """What a scalar says that the host would read. Raises Unjoinable."""
+        value = self._scalars.get(scalar, "")
+        if value not in self._deferred:
+            raise Unjoinable("the condition is not computed here")
+        composite = self._deferred.composite(value)
+        if len(composite.inputs) != 1:
             raise Unjoinable("the condition is not computed from one tensor alone")
-        if self._reads[read.value] > 1:
-            raise Unjoinable("the condition is read elsewhere, too")
-        names = self._names(launch, network)
-        pieces = self._pieces(launch, network.steps[:-1], names)
-        found = [binding for piece in pieces for binding in piece.region.outputs if binding.name == graph.inputs[0]]
-        if not found or found[0].layout.elements != 1:
-            raise Unjoinable("the condition depends on several elements")
-        return _Condition(pieces, names[graph.inputs[0]], *self._threshold(graph, found[0]))
+        (tensor,) = composite.inputs.values()
+        if tensor not in self._stored:
+            raise Unjoinable("the condition is computed from what the host has")
+        binding = self._stored[tensor]
+        key = (composite.model.SerializeToString(deterministic=True), binding.shape, binding.dtype)
+        if key not in self._conditions:
+            try:
+                self._conditions[key] = condition_of(composite, binding.shape, binding.dtype)
+            except Unjoinable as why:
+                self._conditions[key] = str(why)
+        found = self._conditions[key]
+        if isinstance(found, str):
+            raise Unjoinable(found)
+        reading = replace(found.comparison.reading, tensor=tensor)
+        return replace(found, comparison=replace(found.comparison, reading=reading))
 
     def _repeat(self, loop: Loop) -> Repeat:
-        """A loop of a constant count of 1 to 255 (its counter on the device is a byte), perhaps with a condition that
-        the body computes. Raises Unjoinable."""
-        limit = self._counts.get(loop.count, 0)
-        if loop.condition or loop.stacked or not 1 <= limit <= MOST_ROUNDS:
-            raise Unjoinable("the loop has a condition before it, collects slices, or has no small constant count")
+        """A loop with a count, constant or read before, or a condition that the body computes, or both. Raises
+        Unjoinable."""
+        if loop.condition or loop.stacked:
+            raise Unjoinable("the loop has a condition before it, or collects slices")
         if self._reads.get(loop.index, 0) or self._reads.get(loop.going, 0):
             raise Unjoinable("its body reads the iteration's number")
-        statements, condition = list(loop.body.statements), None
-        if loop.proceed:
-            read = statements.pop()
-            making = next(
-                (each for each in statements if isinstance(each, Launch) and isinstance(read, ReadScalar)
-                 and read.value in each.outputs), None,
-            )  # fmt: skip
-            if making is None or not isinstance(read, ReadScalar) or read.scalar != loop.proceed:
-                raise Unjoinable("its condition comes from elsewhere")
-            condition = self._condition(making, read)
-            place = statements.index(making)
-            before = self._sequence(statements[:place], ())
-            after = self._sequence(statements[place + 1 :], ())
-            steps = (*before.steps, *condition.pieces, *after.steps)
-        else:
-            steps = self._sequence(statements, ()).steps
-        tensor, threshold, above = ("", 0, True) if condition is None else condition[1:]
+        if any(name in self._deferred for name in loop.initial):
+            raise Unjoinable("the host computes its first state")
+        steps = self._sequence(loop.body.statements, ()).steps
+        condition = self._condition(loop.proceed) if loop.proceed else None
         return Repeat(
-            loop.name, limit, tensor, threshold, "above" if above else "below", Sequence(steps, loop.body.results),
+            loop.name, *self._limits(loop), None if condition is None else condition.comparison,
+            "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results),
             loop.initial, loop.parameters, loop.results,
         )  # fmt: skip
+
+    def _limits(self, loop: Loop) -> tuple[int, int, str]:
+        """The loop's count, twice, where it is constant; else UNKNOWN, and the number that bounds it at launch."""
+        if not loop.count:
+            return UNKNOWN, UNKNOWN, ""
+        if loop.count not in self._counts:
+            value = self._counted[loop.count]
+            if value in self._deferred:
+                raise Unjoinable("the host computes its count")
+            return UNKNOWN, UNKNOWN, value
+        limit = max(0, self._counts[loop.count])
+        return (limit, limit, "") if limit <= MAX_ITERATIONS else (UNKNOWN, UNKNOWN, "")
 
     def _sequence(self, statements: Listing[Statement], results: tuple[str, ...]) -> Sequence:
         steps: list[Piece | Decide | Repeat] = []
@@ -286,9 +315,21 @@ class _Joining:
                 return bool(statement.outputs) and all(name in self._constant for name in statement.outputs)
         return False
 
-    def _pieces(self, launch: Launch, steps: Listing[Step], names: dict[str, str] | None = None) -> tuple[Piece, ...]:
-        found = names if names is not None else self._names(launch, self.networks[launch.network])
-        return tuple(Piece(self.regions[step.index], found) for step in steps)
+    def _pieces(self, launch: Launch, network: Network) -> tuple[Piece, ...]:
+        """A launched sub-network's regions; its host graphs are deferred. Raises Unjoinable where a region needs what
+        a host graph makes."""
+        names = self._names(launch, network)
+        pieces = []
+        for step in network.steps:
+            if step.kind == "host":
+                self._deferred.add(self._hosts[step.index], names)
+                continue
+            region = self.regions[step.index]
+            if any(names[binding.name] in self._deferred for binding in region.inputs):
+                raise Unjoinable("the host computes in it")
+            self._stored.update({names[binding.name]: binding for binding in region.outputs})
+            pieces.append(Piece(region, names))
+        return tuple(pieces)
 
     def _names(self, launch: Launch, network: Network) -> dict[str, str]:
         """The program's names for a launched sub-network's tensors; those inside get ones of their own."""
@@ -296,33 +337,13 @@ class _Joining:
         names |= dict(zip(network.outputs, launch.outputs, strict=True))
         self._fresh += 1
         for step in network.steps:
-            for binding in self.regions[step.index].outputs if step.kind == "device" else ():
-                names.setdefault(binding.name, f"{binding.name}/{self._fresh}")
+            device = step.kind == "device"
+            made = (
+                [each.name for each in self.regions[step.index].outputs] if device else self._hosts[step.index].outputs
+            )
+            for name in made:
+                names.setdefault(name, f"{name}/{self._fresh}")
         return names
-
-    def _threshold(self, graph: HostGraph, binding: TensorBinding) -> tuple[int, bool]:
-        """Where the condition changes, and whether it holds from there on. Raises Unjoinable where it changes twice."""
-        if graph.name not in self._thresholds:
-            limits = np.iinfo(binding.dtype)
-            program = HostProgram(graph)
-            values = np.arange(limits.min, limits.max + 1).astype(binding.dtype)
-            feeds = [{graph.inputs[0]: value.reshape(binding.shape)} for value in values]
-            truth = [bool(np.all(program.run(feed)[graph.outputs[0]])) for feed in feeds]
-            changes = [index for index in range(1, len(truth)) if truth[index] != truth[index - 1]]
-            if len(changes) > 1:
-                raise Unjoinable("the condition is no threshold")
-            first = changes[0] if changes else 0
-            self._thresholds[graph.name] = (int(values[first]), truth[-1])
-        return self._thresholds[graph.name]
-
-
-def _constants_first(statements: Listing[Statement], constant: frozenset[str]) -> list[Statement]:
-    """The statements with those first that read nothing, so that they part no run; counts stay with their loops."""
-
-    def is_free(statement: Statement) -> bool:
-        return isinstance(statement, Launch) and not statement.inputs and not constant.issuperset(statement.outputs)
-
-    return [*filter(is_free, statements), *(each for each in statements if not is_free(each))]
 
 
 def _regions(steps: Listing[Piece | Decide | Repeat]) -> list[Region]:

@@ -17,6 +17,7 @@ import weft
 from weft.dynamic import assemble, integer_graph, split
 from weft.errors import ArtifactError, CompileError, ExecutableError, SessionError
 from weft.frontend import load, normalize, reference_session
+from weft.lowering import Driver
 from weft_runtime import artifact, interpreter, placed_control
 from weft_runtime.control import Block, Branch, ControlFlow, Launch, Loop, ReadScalar
 from weft_runtime.control_manifest import describe_control, restore_control
@@ -61,10 +62,9 @@ def quantized(proto: onnx.ModelProto) -> weft.Model:
     return weft.quantize(load(proto), {"vector": rows(48).reshape(-1, SIZE)})
 
 
-def compiled(model: weft.Model) -> Executable:
-    """With every decision taken: by the accelerator, where it can."""
+def compiled(model: weft.Model, driver: Driver = "device") -> Executable:
     return weft.compile(
-        model, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None, driver="device"
+        model, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None, driver=driver
     ).executable
 
 
@@ -208,7 +208,7 @@ def test_equal_sub_networks_are_compiled_once() -> None:
     samples = {"vector": rows(48).reshape(-1, SIZE)}
     options = weft.QuantizeOptions(correct_bias=False)
     model = weft.quantize(load(g.model([(state, FLOAT, [1, SIZE])])), samples, options)
-    executable = compiled(model)
+    executable = compiled(model, "host")
     assert executable.control is not None
     branches = [each for each in executable.control.body.statements if isinstance(each, Branch)]
     launched = [each.network for branch in branches for each in branch.then.statements]

@@ -16,12 +16,15 @@ from oracle import Oracle, decided
 import weft
 from weft.api.cosimulation import cosim_model
 from weft.api.race_check import check
+from weft.backends.npu import NpuAccelerator
 from weft.dynamic import integer_graph, split
 from weft.dynamic.select import may_be_selected
 from weft.frontend import load, normalize
+from weft.ir.device_control import JoinRequest, Unjoinable
 from weft.partition.costs import HostProfile, host_profile
 from weft_runtime.control import Branch, statements_within
-from weft_runtime.executable import Executable
+from weft_runtime.executable import Executable, Region
+from weft_sim.machine import machine
 
 SIZE, INPUTS = 16, 500
 USUAL = host_profile("cortex-a53")
@@ -82,9 +85,19 @@ def quantized(count: int, in_loop: bool) -> weft.Model:
     return weft.quantize(load(skipping(count, in_loop=in_loop)), {"vector": rows(96, 0).reshape(-1, SIZE)})
 
 
+class Follower(NpuAccelerator):
+    """An accelerator that takes no decisions, as most: the host decides, launching every region by itself."""
+
+    decides = False
+
+    def join(self, request: JoinRequest) -> Region:
+        raise Unjoinable("this accelerator takes no decisions")
+
+
 def compiled(model: weft.Model, host: HostProfile = USUAL) -> Executable:
     return weft.compile(
-        model, host=host, annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None
+        model, Follower(machine("weft-16")), host=host,
+        annotate=lambda node: "accelerator" if node.op_type == "QLinearConv" else None,
     ).executable  # fmt: skip
 
 
@@ -130,12 +143,23 @@ def test_a_driver_that_is_asked_for_decides(driver: Any) -> None:
 
 
 def test_large_branches_are_decided() -> None:
+    """By an accelerator that can, and also by the host where the branch takes longer than to decide."""
     images = np.random.default_rng(0).standard_normal((8, SIZE, 24, 24)).astype(np.float32)
     model = weft.quantize(load(large()), {"vector": images})
-    for host in (USUAL, SLOW):
-        executable = compiled(model, host)
+    quick = dataclasses.replace(USUAL, name="quick", node_microseconds=2, launch_microseconds=2)
+    found = (weft.compile(model).executable, compiled(model, quick))
+    for executable in found:
         assert not selected(executable)
-        assert sum(node.op == "If" for node in executable.nodes) == 1
+        assert [node.device for node in executable.nodes if node.op == "If"] == [
+            "weft-16" if executable is found[0] else "host"
+        ]
+
+
+def test_an_accelerator_that_decides_for_less_is_let() -> None:
+    """On weft-16 a decision takes less than a small layer more and a select."""
+    executable = weft.compile(quantized(3, False)).executable
+    assert not selected(executable)
+    assert [node.device for node in executable.nodes if node.op == "If"] == ["weft-16"] * 3
 
 
 def test_in_lockstep_with_the_rtl() -> None:

@@ -12,11 +12,13 @@ from torch.utils import _pytree as pytree
 from weft.frontend import Model
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
+torch.set_num_threads(1)  # two threads on such small tensors wait for each other most of the time
 
 
 def sessions(model: Model) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model.proto.SerializeToString(), options)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from weft.api.arrays import Arrays, random_arrays
-from weft.api.preparation import PrepareOptions, Source, open_variants
+from weft.api.margins import PathMargins, path_margins
+from weft.api.preparation import NO_OPTIONS, PrepareOptions, Source, build, open_variants, prepare
 from weft.api.progress import Progress, quiet
-from weft.backends import Target
+from weft.backends import DEFAULT_TARGET, Target, resolve_target
+from weft.dynamic import DecisionMargins
 from weft_runtime.devices import DeviceFactory, MemoryDevice
 from weft_runtime.executable import Executable
 from weft_runtime.npu import machine_of
@@ -24,7 +26,7 @@ from weft_sim import rtl
 from weft_sim.machine import MachineConfig
 from weft_sim.result import RunOptions, RunResult
 
-__all__ = ["RunReport", "rtl_with_waves", "run"]
+__all__ = ["RunReport", "rtl_with_waves", "run", "run_with_margins"]
 
 NO_SHAPES: Mapping[str, int] = {}
 NO_PINS: Mapping[str, str] = {}
@@ -32,18 +34,21 @@ NO_PINS: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class RunReport:
-    """Outputs by name, what the run cost, and whether its inputs were "given" or "random"."""
+    """Outputs by name, what the run cost, and whether its inputs were "given" or "random". `margins`: for each path of
+    the profile those of its decisions, where they were asked for."""
 
     executable: Executable
     outputs: Arrays
     profile: Profile
     inputs: str
+    margins: PathMargins = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values: totals, then per layer and per unit. The outputs are not among
         them."""
         return {
             **self.profile.to_dict(),
+            "paths": self._paths(),
             "calibration": self.executable.calibration,
             "inputs": self.inputs,
             "layers": [
@@ -55,6 +60,16 @@ class RunReport:
                 for unit, counters in self.profile.units.items()
             },
         }
+
+    def _paths(self) -> list[list[dict[str, Any]]]:
+        unknown = [[DecisionMargins()] * len(path) for path in self.profile.paths]
+        return [
+            [
+                {"name": step.name, "outcome": step.outcome, "margins": list(each.conditions), "count": each.count}
+                for step, each in zip(path, margins, strict=True)
+            ]
+            for path, margins in zip(self.profile.paths, self.margins or unknown, strict=True)
+        ]
 
 
 def run(
@@ -84,6 +99,28 @@ def run(
     with Session(Variants(programs), device) as session:
         outputs = session.run(arrays, lambda done, total: progress("run", done, total))
         return RunReport(session.executable, outputs, session.profile, "random" if inputs is None else "given")
+
+
+def run_with_margins(
+    source: Source,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    device: str | DeviceFactory = "sim",
+    target: Target | None = None,
+    options: PrepareOptions = NO_OPTIONS,
+    progress: Progress = quiet,
+) -> RunReport:
+    """As `run` for a model, and how close each decision on its path was. Raises WeftError; ModelError for an artifact,
+    which holds no text of its conditions."""
+    accelerators = resolve_target(target or DEFAULT_TARGET)  # before minutes go into quantizing
+    prepared = prepare(source, options, progress)
+    executable = build(prepared, accelerators, progress)
+    arrays = inputs
+    if arrays is None:
+        arrays = random_arrays(executable.bound_inputs, executable.batch, 1, options.seed, options.shapes)
+    report = run(executable, arrays, device=device, progress=progress)
+    margins = path_margins(prepared, executable, arrays, report.profile.paths, progress)
+    return replace(report, inputs="random" if inputs is None else "given", margins=margins)
 
 
 def rtl_with_waves(path: Path, first: int = 0, last: int | None = None) -> DeviceFactory:

@@ -23,6 +23,7 @@ from weft_runtime.inputs import check_inputs
 from weft_runtime.variants import extents_text
 
 __all__ = [
+    "NO_OPTIONS",
     "PrepareOptions",
     "Prepared",
     "Source",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from weft_runtime.npu import is_npu, machine_of
 from weft_sim import races
 from weft_sim.errors import InstructionError
 from weft_sim.isa import INSTRUCTION_BYTES, Condition, Halt, Instruction, Jump, Register
+from weft_sim.isa.control import NO_REGISTER
 from weft_sim.isa.program import decode_program
 from weft_sim.machine import MachineConfig
+from weft_sim.registers import RegisterValues, bound_registers, registers_after
 
 __all__ = ["CheckReport", "check"]
 
@@ -39,8 +41,10 @@ def check(executable: Executable, progress: Progress = quiet) -> CheckReport:
     """Prove for each region of Weft's own processors that any two conflicting accesses are ordered by tokens,
     whatever the timing.
 
-    Of programs that take decisions every way through is checked, loops with up to two rounds. Raises InstructionError
-    naming region and instruction for programs that dispatch would refuse, and for those with more than MOST_WAYS ways.
+    Of programs that take decisions every stretch from one JUMP to the next is checked, which is all where each JUMP
+    waits for everything before it; else every way through, loops with up to two rounds. A register that a program
+    changes is taken to stay in the buffer where it begins. Raises InstructionError naming region and instruction for
+    programs that dispatch would refuse, and for those with more than MOST_WAYS ways.
     """
     plan = plan_memory(executable)
     findings: list[str] = []
@@ -63,7 +67,9 @@ def _check_region(
     try:
         program = decode_program(region.instructions)
         found = (
-            _check_ways(machine, program, registers, dram_bytes, placement.program)
+            _check_jumping(
+                machine, program, registers, dram_bytes, placement.program, _buffers(region, placement, registers)
+            )
             if any(isinstance(each, Jump) for each in program)
             else races.check(machine, program, registers, dram_bytes, placement.program)
         )
@@ -74,6 +80,62 @@ def _check_region(
         f"region {region.name!r}: {race.words} (nodes {names[race.first]!r} and {names[race.second]!r})"
         for race in found
     ]
+
+
+def _buffers(region: Region, placement: RegionPlacement, registers: Sequence[int]) -> list[range]:
+    """Areas of device memory in which a program may move a register."""
+    buffers = [(registers[each.register], each.layout.nbytes) for each in (*region.inputs, *region.outputs)]
+    buffers.append((placement.constants, len(region.constants)))
+    if region.log is not None:
+        buffers.append((placement.workspace + region.log.offset, region.log.size))
+    return [range(start, start + size) for start, size in buffers if size]
+
+
+def _areas(program: Sequence[Instruction], registers: Sequence[int], buffers: Sequence[range]) -> dict[int, range]:
+    """For each register that the program changes the buffer in which it begins, and begins again every time."""
+    found: dict[int, set[range | None]] = {}
+    moved = [each for each in program if isinstance(each, Register)]
+    changed = {each.destination for each in moved}
+    for each in moved:
+        if each.source == each.destination:
+            continue
+        start = None if each.source in (*changed, NO_REGISTER) else registers[each.source] + each.offset
+        holding = next((buffer for buffer in buffers if start in buffer), None)
+        found.setdefault(each.destination, set()).add(holding)
+    single = {register: next(iter(areas)) for register, areas in found.items() if len(areas) == 1}
+    return {register: area for register, area in single.items() if area is not None}
+
+
+def _check_jumping(
+    machine: MachineConfig, program: Sequence[Instruction], registers: Sequence[int], dram_bytes: int, address: int,
+    buffers: Sequence[range],
+) -> list[races.Race]:  # fmt: skip
+    text = address, len(program)
+    areas = _areas(program, registers, buffers)
+    written = {each.destination for each in program if isinstance(each, Register)}
+    anywhere = tuple(areas.get(number) if number in written else value for number, value in enumerate(registers))
+    found: list[races.Race] = []
+    jumps = [(index, each) for index, each in enumerate(program) if isinstance(each, Jump)]
+    starts = {0, *(index + 1 for index, _ in jumps), *(each.target for _, each in jumps)}
+    for start in sorted(start for start in starts if start < len(program)):
+        before = bound_registers(registers if start == 0 else anywhere)
+        stretch = list(_stretch(program, start, before, areas))
+        races_within, settled = races.check_stretch(machine, stretch, dram_bytes, text)
+        if not settled and isinstance(stretch[-1][1], Jump):
+            return _check_ways(machine, program, registers, dram_bytes, address)
+        found += races_within
+    return list({(race.first, race.second, race.space): race for race in found}.values())
+
+
+def _stretch(
+    program: Sequence[Instruction], start: int, registers: RegisterValues, areas: Mapping[int, range]
+) -> Iterator[races.Step]:
+    """Instructions up to the next JUMP or HALT, with the registers that they see."""
+    for index in range(start, len(program)):
+        yield index, program[index], registers
+        if isinstance(program[index], Jump | Halt):
+            return
+        registers = registers_after(program[index], registers, areas)
 
 
 def _check_ways(

@@ -22,7 +22,7 @@ from weft.api.preparation import Prepared, PrepareOptions, Source, build, prepar
 from weft.api.progress import Progress, quiet
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.dynamic import integer_graph, split
-from weft.errors import CompileError
+from weft.errors import CompileError, ModelError
 from weft.frontend import Model, load, normalize, reference_session
 from weft_runtime.errors import HostError
 from weft_runtime.inputs import split_samples
@@ -107,19 +107,22 @@ def verify(
     host: str | None = None,
     pins: Mapping[str, str] = NO_PINS,
     seed: int = 0,
+    float_model: Source | None = None,
     progress: Progress = quiet,
 ) -> VerifyReport:
     """Compile a model, run it on a device, and compare every output with the reference.
 
     The first `samples` samples of `inputs` are used (all, if None), or as many seeded random ones (1, if
     None). `host` and `pins` say what runs where, as for `weft.compile`. A float model is quantized first, as in
-    `run`. A mismatch is in the report, not raised, and followed to the inexact operators that explain it, if there
-    are any. Raises WeftError.
+    `run`. `float_model` is what a quantized `source` was made from: the decisions of both are compared. A mismatch is
+    in the report, not raised, and followed to the inexact operators that explain it, if there are any. Raises
+    WeftError.
     """
     start = time.perf_counter()
     accelerators = resolve_target(target)  # before minutes go into quantizing
     options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
     prepared = prepare(source, options, progress)
+    original = None if float_model is None else _float(float_model, prepared.model)
     program = build(prepared, accelerators, progress)
     if inputs is None:
         arrays = random_arrays(program.bound_inputs, program.batch, samples or 1, seed, shapes)
@@ -131,7 +134,7 @@ def verify(
     progress("ONNX Runtime", 0, 0)
     fused = run_fused(prepared.model, parts)
     tally = _Tally(prepared.model)
-    decisions = _decisions(source, prepared) if program.control is not None else None
+    decisions = _decisions(original or source, prepared) if program.control is not None else None
     cycles = 0
     with Session(program, device) as session:
         for done, part in enumerate(parts):
@@ -167,6 +170,17 @@ def verify(
         inexact=causes.operators,
         decisions=() if decisions is None else decisions.reports(),
     )
+
+
+def _float(source: Source, quantized: Model) -> Model:
+    """The float model of a quantized one. Raises ModelError where it cannot be that."""
+    model = source if isinstance(source, Model) else load(os.fspath(source))
+    if model.is_quantized:
+        raise ModelError(f"{model.name}: is quantized, and cannot be the float model that decisions are compared with")
+    ours, theirs = ({each.name: (each.dtype, len(each.shape)) for each in one.inputs} for one in (model, quantized))
+    if ours != theirs:
+        raise ModelError(f"{model.name}: is not what the quantized model was made from: its inputs are others")
+    return model
 
 
 def _decisions(source: Source, prepared: Prepared) -> DecisionTally | None:

@@ -59,6 +59,8 @@ class Accelerator(ABC):
     processor: Processor
     keeps_values: ClassVar[bool] = False
     """Whether `resident` has an effect, so that a value between two regions of a dynamic program is not transferred."""
+    decides: ClassVar[bool] = False
+    """Whether `join` mostly can: it is what running both branches of an If is compared with."""
 
     @abstractmethod
     def refuse(self, operator: Operator) -> str | None:

@@ -44,6 +44,7 @@ class NpuAccelerator(Accelerator):
     it, those that tuning has found are taken, or the best of few."""
 
     keeps_values = True
+    decides = True
 
     def __init__(
         self, machine: MachineConfig, tiles: TileChoices | None = None, options: ScheduleOptions = EVERYTHING

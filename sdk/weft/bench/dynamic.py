@@ -206,8 +206,8 @@ class _Bench:
 def _names(decisions: Sequence[RegionDecision | RegionCount]) -> Iterator[str]:
     for each in decisions:
         yield each.name
-        if isinstance(each, RegionDecision):
-            yield from _names((*each.when_below, *each.when_above))
+        inner = (*each.when_below, *each.when_above) if isinstance(each, RegionDecision) else each.decisions
+        yield from _names(inner)
 
 
 def _count(path: Sequence[Decision], names: frozenset[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -15,7 +16,8 @@ from weft.errors import WeftError
 
 __all__ = ["ExampleNetwork", "example_networks"]
 
-MODULE = "weft_example_networks"
+SOURCES = (("networks.py", "NETWORKS"), ("pytorch/stored.py", "STORED"))
+"""Files of the folder `dynamic`, and what they call their networks: written by hand, and trained."""
 
 
 class ExampleNetwork(Protocol):
@@ -26,16 +28,23 @@ class ExampleNetwork(Protocol):
 
 
 def example_networks(examples: Path) -> Mapping[str, Callable[[], ExampleNetwork]]:
-    """The networks of `examples`/dynamic/networks.py by name. Raises WeftError where they are not there, or need a
-    package that is not installed."""
-    file = examples / "dynamic/networks.py"
+    """The networks of `examples`/dynamic by name. Raises WeftError where they are not there, or need a package that is
+    not installed."""
+    found: dict[str, Callable[[], ExampleNetwork]] = {}
+    for place, name in SOURCES:
+        found |= getattr(_module(examples / "dynamic" / place), name)
+    return found
+
+
+def _module(file: Path) -> ModuleType:
     if not file.exists():
         raise WeftError(f"{file}: absent; give the folder of the examples with --set examples=FOLDER")
-    spec = importlib.util.spec_from_file_location(MODULE, file)
+    name = f"weft_example_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise WeftError(f"{file}: cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
@@ -43,5 +52,4 @@ def example_networks(examples: Path) -> Mapping[str, Callable[[], ExampleNetwork
         raise WeftError(f"{file}: {error}; install what the examples need: pip install 'weft[demo]'") from error
     finally:
         sys.path.remove(str(file.parent))
-    found: Mapping[str, Callable[[], ExampleNetwork]] = module.NETWORKS
-    return found
+    return module

@@ -32,6 +32,7 @@ from weft.cli.quantization import (
     ActivationTypeOption,
     BiasCorrectionOption,
     EqualizeOption,
+    GatesOption,
     MethodOption,
     MinimumSnrOption,
     NodeOption,
@@ -62,6 +63,7 @@ def compile_command(
     correct_bias: BiasCorrectionOption = DEFAULTS.correct_bias,
     minimum_snr: MinimumSnrOption = None,
     node: NodeOption = None,
+    gates: GatesOption = DEFAULTS.gates,
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
@@ -82,7 +84,7 @@ def compile_command(
 
     quantization = QuantizeOptions(
         method, percentile, activations, activation_zero_point, weights, weight_zero_point, weight_scales, equalize,
-        correct_bias, minimum_snr, node_options(node),
+        correct_bias, minimum_snr, node_options(node), gates,
     )  # fmt: skip
     quantization.check()
     start = time.perf_counter()

@@ -41,6 +41,15 @@ def explain_command(
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of what runs where.")
     ] = None,
+    control_flow: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.svg", help="Write a picture of the control-flow graph; with --input, of the ways taken."
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page with both pictures.")
+    ] = None,
     inputs: InputOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -49,13 +58,13 @@ def explain_command(
 
     With --input, a model whose path depends on its input is run, and every decision says how often it went which way.
 
-    Example: weft explain resnet8.onnx --target weft-8 --picture resnet8.svg
+    Example: weft explain early_exit.onnx --input digits.npz --html early_exit.html
     """
     from weft.api.arrays import load_arrays
     from weft.api.describe import explain
     from weft.api.execution import run
     from weft.api.preparation import PrepareOptions, open_program
-    from weft.report import write_picture
+    from weft.report import Paths, ReportError, write_explanation, write_flow, write_picture
 
     samples = None if calibration is None else load_arrays(calibration)
     given = None if inputs is None else load_arrays(inputs)
@@ -66,8 +75,16 @@ def explain_command(
         executable = open_program(program, target, options, stages)
         if picture is not None:
             write_picture(executable, picture, program.name)
-        paths = () if given is None or executable.control is None else run(executable, given).profile.paths
-    data = explain(executable, paths)
+        if control_flow is not None and executable.control is None:
+            raise ReportError(f"{program}: has no control flow to draw: no If, Loop or Scan with products inside")
+        paths: Paths = ()
+        if given is not None and executable.control is not None:
+            paths = run(executable, given, progress=stages).profile.paths
+        data = explain(executable, paths)
+        if control_flow is not None:
+            write_flow(executable, control_flow, program.name, paths)
+        if html is not None:
+            write_explanation(executable, data, html, program.name, paths)
     answer(data, json, lambda console: _render(console, data))
 
 

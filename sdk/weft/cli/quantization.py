@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from weft.quantize.options import Granularity, Method, NodeOptions, QuantizeOptions, StorageType, Symmetry
+from weft.quantize.options import Gates, Granularity, Method, NodeOptions, QuantizeOptions, StorageType, Symmetry
 
 if TYPE_CHECKING:
     from weft.quantize import SensitivityReport
@@ -20,6 +20,7 @@ __all__ = [
     "ActivationTypeOption",
     "BiasCorrectionOption",
     "EqualizeOption",
+    "GatesOption",
     "MethodOption",
     "MinimumSnrOption",
     "NodeOption",
@@ -94,6 +95,9 @@ EqualizeOption = Annotated[
 ]
 BiasCorrectionOption = Annotated[
     bool, typer.Option("--correct-bias/--no-correct-bias", help="Put the mean error of each channel into the bias.")
+]
+GatesOption = Annotated[
+    Gates, typer.Option("--gates", help="Float keeps on the CPU what only decisions of If and Loop depend on.")
 ]
 MinimumSnrOption = Annotated[
     float | None,

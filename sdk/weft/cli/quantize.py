@@ -18,6 +18,7 @@ from weft.cli.quantization import (
     ActivationTypeOption,
     BiasCorrectionOption,
     EqualizeOption,
+    GatesOption,
     MethodOption,
     MinimumSnrOption,
     NodeOption,
@@ -49,6 +50,7 @@ def quantize_command(
     correct_bias: BiasCorrectionOption = DEFAULTS.correct_bias,
     minimum_snr: MinimumSnrOption = None,
     node: NodeOption = None,
+    gates: GatesOption = DEFAULTS.gates,
     report: Annotated[bool, typer.Option("--report", help="Measure what each layer's quantization costs.")] = False,
     shape: ShapeOption = None,
     seed: SeedOption = 0,
@@ -63,7 +65,7 @@ def quantize_command(
 
     options = QuantizeOptions(
         method, percentile, activations, activation_zero_point, weights, weight_zero_point, weight_scales, equalize,
-        correct_bias, minimum_snr, node_options(node),
+        correct_bias, minimum_snr, node_options(node), gates,
     )  # fmt: skip
     options.check()
     start = time.perf_counter()

@@ -34,6 +34,8 @@ from weft.cli.options import (
 
 __all__ = ["run_command"]
 
+NO_MARGINS = "an artifact holds no text of its conditions: run the ONNX model to see how close decisions were"
+
 
 def _window(value: str) -> str:
     first, separator, last = value.partition(":")
@@ -63,7 +65,10 @@ def run_command(
         str, typer.Option(metavar="FIRST:LAST", callback=_window, help="Cycles that go into the waveforms.")
     ] = "0:",
     profile: Annotated[
-        bool, typer.Option("--profile", help="Show the path of each sample, where it depends on the input.")
+        bool,
+        typer.Option(
+            "--profile", help="Show each sample's path where it depends on the input, and how close decisions were."
+        ),
     ] = False,
     shape: ShapeOption = None,
     requests: RequestsOption = None,
@@ -82,9 +87,11 @@ def run_command(
     """
     from weft.api.arrays import load_arrays, save_arrays
     from weft.api.deployment import deploy
-    from weft.api.execution import rtl_with_waves, run
+    from weft.api.execution import rtl_with_waves, run, run_with_margins
     from weft.api.preparation import PrepareOptions
     from weft.report import render_timeline, write_html, write_trace
+    from weft.report.paths import MARGIN_LEGEND, margin_notes
+    from weft_runtime.artifact import is_artifact
     from weft_runtime.profile_text import render_paths
 
     wanted = deployment_options(requests, arrival, host, no_overlap, devices, queue)
@@ -98,7 +105,10 @@ def run_command(
     samples = None if calibration is None else load_arrays(calibration)
     played = None
     with Stages() as stages:
-        if wanted is None:
+        if wanted is None and profile and not is_artifact(program):
+            options = PrepareOptions(samples, given, seed, shapes_of(shape), host, pins_of(pin))
+            result = run_with_margins(program, given, device=opened, target=target, options=options, progress=stages)
+        elif wanted is None:
             result = run(
                 program, given, device=opened, target=target, calibration=samples,
                 shapes=shapes_of(shape), host=host, pins=pins_of(pin), seed=seed, progress=stages,
@@ -127,7 +137,9 @@ def run_command(
         console.print(str(result.profile), markup=False)
         if profile:
             console.print()
-            console.print(render_paths(result.profile), markup=False, soft_wrap=True)
+            console.print(render_paths(result.profile, margin_notes(result.margins)), markup=False, soft_wrap=True)
+            if result.profile.paths:
+                console.print(MARGIN_LEGEND if result.margins else NO_MARGINS, markup=False, soft_wrap=True)
         if played is not None:
             render_deployment(console, played)
 

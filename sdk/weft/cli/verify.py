@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,12 @@ def verify_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    float_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.onnx", help="What a quantized MODEL was made from: compares the paths, with margins."
+        ),
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -71,6 +78,7 @@ def verify_command(
             host=host,
             pins=pins_of(pin),
             seed=seed,
+            float_model=float_model,
             progress=stages,
         )
     answer(report.to_dict(), json, lambda console: _render(console, report))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from weft.ir.device_control import Decide, Piece, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import Region, TensorBinding
 
-__all__ = ["made_in", "most_cycles", "most_macs", "own_macs", "reading_of", "regions_of", "result_bytes"]
+__all__ = [
+    "log_bytes", "made_in", "most_cycles", "most_macs", "notes", "own_macs", "reading_of", "regions_of", "result_bytes",
+]  # fmt: skip
 
 DECISION_CYCLES = 250
 """Estimate of a decision: load, vector pass, jump and refill of the fetch queue."""
@@ -45,11 +47,18 @@ def reading_of(sequence: Sequence, name: str) -> TensorBinding | None:
         if isinstance(step, Piece):
             found = [binding for binding in step.region.inputs if step.names[binding.name] == name]
         else:
-            inner = (reading_of(each, name) for each in _inside(step))
+            inner = (reading_of(each, alias) for each in _inside(step) for alias in _aliases(step, name))
             found = [binding for binding in inner if binding is not None]
         if found:
             return found[0]
     return None
+
+
+def _aliases(step: Decide | Repeat, name: str) -> list[str]:
+    """What a value is called inside a step."""
+    if isinstance(step, Decide):
+        return [name]
+    return [name, *(inside for given, inside in zip(step.initial, step.parameters, strict=True) if given == name)]
 
 
 def result_bytes(step: Decide, name: str) -> int:
@@ -98,5 +107,26 @@ def most_cycles(sequence: Sequence) -> int:
     )
 
 
+def log_bytes(sequence: Sequence) -> int:
+    """Bytes of the log of what is decided inside loops, on the longest way: one for each decision, and for each inner
+    loop that may end early one before every iteration and one at its end."""
+    return sum(step.limit * notes(step.body) if isinstance(step, Repeat)
+               else max(map(log_bytes, _inside(step)), default=0)
+               for step in sequence.steps if not isinstance(step, Piece))  # fmt: skip
+
+
+def notes(sequence: Sequence) -> int:
+    """Bytes of the log of one iteration."""
+    count = 0
+    for step in sequence.steps:
+        if isinstance(step, Repeat):
+            changes = bool(step.count or step.comparison)
+            count += step.limit * (changes + notes(step.body)) + changes
+        elif isinstance(step, Decide):
+            count += 1 + max(map(notes, _inside(step)))
+    return count
+
+
 def _times(step: Decide | Repeat) -> int:
-    return step.limit if isinstance(step, Repeat) else 1
+    """Iterations of a loop, one where they are not known."""
+    return step.limit if isinstance(step, Repeat) and step.limit == step.most else 1

@@ -45,9 +45,9 @@ def scan_as_loop(
         if name and (output_axes[place] or output_backwards[place]):
             outputs[states + place] = fresh(f"{name}_collected")
             known = shape_of(name)
-            if known is None:
+            if known is None and output_axes[place]:
                 raise Refused(f"the rank of its output {name!r} is not known")
-            rank = len(known)
+            rank = 1 if known is None else len(known)
             after += _ordered(
                 outputs[states + place], name, output_axes[place], rank, output_backwards[place], steps, fresh
             )

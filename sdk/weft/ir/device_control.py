@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from weft_runtime.executable import Region
+from weft_runtime.executable import Region, Relation
 
-__all__ = ["Decide", "JoinRequest", "Piece", "Repeat", "Sequence", "Unjoinable"]
+__all__ = [
+    "UNKNOWN", "Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat", "Sequence",
+    "Unjoinable",
+]  # fmt: skip
+
+NumberKind = Literal[
+    "element", "maximum", "minimum", "first_maximum", "last_maximum", "first_minimum", "last_minimum", "sum"
+]
+
+UNKNOWN = -1
+"""Limit of a loop for which none is known yet."""
 
 
 class Unjoinable(Exception):
@@ -23,13 +34,37 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A whole number made of some elements of a stored tensor, which are numbered as they follow one another.
+
+    By `kind`: the only element; the greatest or least of `elements`; the place in `elements` where the first or last of
+    the greatest or least stands; or Σ table[(x − greatest x) mod 256]. All are of values as stored. Where `lookup` is
+    given, the number is then replaced by lookup[number mod 256]. Tables have 256 entries.
+    """
+
+    tensor: str
+    kind: NumberKind
+    elements: tuple[int, ...]
+    table: tuple[int, ...] = ()
+    lookup: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether a number is below a value, or equal to it."""
+
+    reading: Reading
+    relation: Relation
+    value: int
+
+
+@dataclass(frozen=True)
 class Decide:
-    """A decision on a stored tensor of one element: the first sequence where it is below `threshold`, else the second.
-    Both give `results`. `name` is the If's, `below` and `above` what its outcomes are called ("then", "else")."""
+    """A decision: the first sequence where the comparison holds, else the second. Both give `results`. `name` is the
+    If's, `below` and `above` what its outcomes are called ("then", "else"): where it holds, and where not."""
 
     name: str
-    tensor: str
-    threshold: int
+    comparison: Comparison
     below: str
     above: str
     when_below: Sequence
@@ -39,14 +74,16 @@ class Decide:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A loop of 1 to `limit` iterations, which hands the body's results on as `parameters`. After each it ends unless
-    the stored element `tensor` is on the side of `threshold` that `continues` names ("below" or "above"); an empty
-    `tensor` does not end it."""
+    """A loop of `limit` iterations, or fewer where the number `count` that the host gives at launch (if any) is less;
+    it hands the body's results on as `parameters`. After each iteration it ends unless the comparison comes out as
+    `continues` says: "below" where it has to hold, "above" where it must not; None does not end it. More than `most`
+    iterations are an error that the host reports; `limit` is one more where that can happen."""
 
     name: str
     limit: int
-    tensor: str
-    threshold: int
+    most: int
+    count: str
+    comparison: Comparison | None
     continues: str
     body: Sequence
     initial: tuple[str, ...]

@@ -36,6 +36,17 @@ class Select(Operator):
         """Whether c has one element."""
         return math.prod(self.condition.shape) == 1
 
+    @property
+    def threshold(self) -> tuple[int, bool] | None:
+        """The least q of the upper part, and whether the condition holds there and below not, or the other way round;
+        None where it changes more than once."""
+        low, high = self.condition.limits
+        truth = self.table[np.arange(low, high + 1) & 0xFF]
+        changes = np.flatnonzero(truth[1:] != truth[:-1])
+        if changes.size > 1:
+            return None
+        return (low + int(changes[0]) + 1 if changes.size else low), bool(truth[-1])
+
     def forms(self, lanes: int) -> Sequence[tuple[Form, ...]]:
         if self.decides_for_all:
             return [(each, form, form, form) for form in Form for each in Form]

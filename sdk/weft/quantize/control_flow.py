@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from weft.dynamic import ExploringRunner, Form, FormRunner, assemble, store_merged
+from weft.dynamic import ExploringRunner, Form, FormRunner, assemble, gate_nodes, store_merged
 from weft.dynamic.boundaries import shared_names
 from weft.dynamic.form import normalize_network
 from weft.dynamic.types import is_static
@@ -48,13 +48,15 @@ def quantize_form(
         raise QuantizationError("a minimum signal-to-noise ratio cannot be kept where the path depends on the input")
     launches = _launches(form, calibration, progress)
     _check_names(form, frozenset(exclude) | options.nodes.keys())
+    gates = _kept_gates(form, options)
     networks: dict[int, Calibrated] = {}
     for index, network in enumerate(form.networks):
         kept = launches[index].samples
         if kept and network.inputs and all(is_static(value.type) for value in network.proto.graph.input):
             own = _names(network)
             chosen = replace(options, nodes={name: each for name, each in options.nodes.items() if name in own})
-            networks[index] = calibrate(network, kept, chosen, [name for name in exclude if name in own])
+            skipped = gates[index].union(name for name in exclude if name in own)
+            networks[index] = calibrate(network, kept, chosen, skipped)
     networks = _with_common_ranges(form, networks)
     quantized = {index: emit(each).model for index, each in networks.items()}
     stored = form.with_networks(tuple(quantized.get(index, each) for index, each in enumerate(form.networks)))
@@ -110,6 +112,13 @@ def _explore(form: Form, data: CalibrationData, launches: list[_Launches]) -> No
     for index, each in enumerate(found):
         if not launches[index].samples:
             launches[index] = each
+
+
+def _kept_gates(form: Form, options: QuantizeOptions) -> Sequence[frozenset[str]]:
+    """By sub-network the nodes that stay float because only decisions depend on them."""
+    if options.gates == "int8":
+        return [frozenset()] * len(form.networks)
+    return gate_nodes(form.with_networks(tuple(map(normalize_network, form.networks))))
 
 
 def _with_common_ranges(form: Form, networks: dict[int, Calibrated]) -> dict[int, Calibrated]:

@@ -10,12 +10,13 @@ import numpy as np
 
 from weft.errors import QuantizationError
 
-__all__ = ["Granularity", "Method", "NodeOptions", "QuantizeOptions", "StorageType", "Symmetry"]
+__all__ = ["Gates", "Granularity", "Method", "NodeOptions", "QuantizeOptions", "StorageType", "Symmetry"]
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 Symmetry = Literal["asymmetric", "symmetric"]
 StorageType = Literal["uint8", "int8"]
 Granularity = Literal["channel", "tensor"]
+Gates = Literal["int8", "float"]
 DEFAULT_PERCENTILE = 99.99
 
 
@@ -46,7 +47,8 @@ class QuantizeOptions:
     cross-layer equalization before anything else. `correct_bias`: the mean shift that quantization causes per
     output channel goes into the bias. `minimum_snr`: layers stay float, the one that helps most first, until
     the model's outputs have this signal-to-noise ratio in dB on the calibration data. `nodes`: what single
-    nodes do otherwise.
+    nodes do otherwise. `gates`: "float" keeps everything float, on the host, that decisions of control flow depend on
+    and outputs do not.
     """
 
     method: Method = "minmax"
@@ -60,6 +62,7 @@ class QuantizeOptions:
     correct_bias: bool = True
     minimum_snr: float | None = None
     nodes: Mapping[str, NodeOptions] = field(default_factory=dict)
+    gates: Gates = "int8"
 
     def check(self) -> None:
         """Raises QuantizationError for a value that is none of the known ones."""
@@ -69,6 +72,7 @@ class QuantizeOptions:
         _check_choice("weight type", self.weight_type, get_args(StorageType))
         _check_choice("weight symmetry", self.weight_symmetry, get_args(Symmetry))
         _check_choice("weight granularity", self.weight_granularity, get_args(Granularity))
+        _check_choice("choice for gates", self.gates, get_args(Gates))
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"percentile {self.percentile} must be above 50 and at most 100")
         if self.minimum_snr is not None and not np.isfinite(self.minimum_snr):

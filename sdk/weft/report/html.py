@@ -5,14 +5,16 @@ It loads nothing from anywhere, and its size is bounded: what is drawn in less d
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from importlib import resources
 from typing import Any
 
+from weft.report.control_flow import control_flow_graph
 from weft.report.deployment import DeploymentView, page_data
+from weft.report.explanation import picture_url
 from weft.report.files import write_text
+from weft.report.flow_picture import render_flow
 from weft.report.layers import CAUSES, Layer, layers_of
 from weft.report.memory_map import MOST_INSTRUCTIONS, ROWS, MemoryMap, memory_map
 from weft.report.picture import render_picture
@@ -28,7 +30,6 @@ SCRIPTS = ("base.js", "lanes.js", "charts.js", "main.js")
 MOST_SLICES = 24_000
 MOST_LAYERS = 5_000
 MOST_TENANTS = 4_000
-MOST_PICTURE_BYTES = 2_000_000
 
 
 def write_html(
@@ -56,6 +57,7 @@ def render_html(
         nodes = nodes or executable.nodes
     data = _data(profile, title, nodes)
     data |= _partition(executable, title)
+    data |= _control(executable, profile, title)
     data["requests"] = None if deployment is None else page_data(deployment)
     text = json.dumps(data, separators=(",", ":"))
     # Names come from untrusted models: no character of theirs may end the script element.
@@ -192,15 +194,23 @@ def _map(name: str, found: MemoryMap, offset: int, names: dict[str, int]) -> dic
     return {"region": name, "areas": areas, "scratchpad_bytes": found.scratchpad_bytes, "rows": rows}
 
 
+def _control(executable: Executable | None, profile: Profile, title: str) -> dict[str, Any]:
+    """The control-flow graph of a model that has one, as a data URL."""
+    if executable is None or executable.control is None:
+        return {"control": "", "control_note": ""}
+    graph = control_flow_graph(executable, profile.paths)
+    url = picture_url(render_flow(graph, title, len(profile.paths)))
+    note = "" if url else "The picture is too large for this page; weft explain --control-flow writes it to a file."
+    return {"control": url, "control_note": note}
+
+
 def _partition(executable: Executable | None, title: str) -> dict[str, Any]:
     """The candidates that were compared, and the picture as a data URL: an image runs no scripts."""
     if executable is None:
         return {"partition": None, "picture": "", "picture_note": ""}
-    picture, note = render_picture(executable, title).encode(), ""
-    if len(picture) > MOST_PICTURE_BYTES:
-        note = "The picture of the partition is too large for this page; weft explain --picture writes it to a file."
-        picture = b""
-    url = "data:image/svg+xml;base64," + base64.b64encode(picture).decode() if picture else ""
+    url = picture_url(render_picture(executable, title))
+    note = "The picture of the partition is too large for this page; weft explain --picture writes it to a file."
+    note = "" if url else note
     report = executable.partition
     chosen = None
     if report is not None:

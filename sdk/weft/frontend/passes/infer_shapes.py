@@ -10,14 +10,15 @@ from onnx import helper, shape_inference
 from weft.errors import ModelError
 from weft.frontend.graph import is_standard
 from weft.frontend.model import Model
+from weft.frontend.passes.loop_extents import LoopExtents
 from weft.frontend.passes.pool_extents import round_down
 from weft.frontend.topology import all_graphs
 
 HIDDEN_DOMAIN = "weft.hidden"
 # Shapes never depend on the values of larger constants, and copying those costs time.
 LARGE_CONSTANT = 4096
-# Inference runs once for each time that a Slice waits for a result behind another, and for each pooling that starts
-# in the padding; what waits longer stays unknown.
+# Inference runs once for each time that a Slice waits for a result behind another, for each pooling that starts in the
+# padding, and for each Loop behind another; what waits longer stays unknown.
 ROUNDS = 64
 SOUND = frozenset(
     {
@@ -45,12 +46,13 @@ class InferShapes:
 
     def run(self, model: Model) -> Model:
         sketch = _sketch(model.proto)
-        hidden = _hide_slices(sketch)
+        hidden, loops = _hide_slices(sketch), LoopExtents()
         try:
             for _ in range(ROUNDS):
                 inferred = shape_inference.infer_shapes(sketch, strict_mode=False, data_prop=True)
                 _check_extents(inferred, model.name)
-                if not round_down(sketch, inferred) and not (hidden and _show_slices(sketch, inferred)):
+                learned = (round_down(sketch, inferred), loops.settle(sketch, inferred))
+                if not any(learned) and not (hidden and _show_slices(sketch, inferred)):
                     break
         except (shape_inference.InferenceError, RuntimeError, ValueError):
             return model

@@ -9,8 +9,11 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from weft.errors import SourceError
-from weft.frontend.torch.program import Block, CapturedProgram
+from weft.frontend.torch.program import CONSTANT_COPIES, Block, CapturedProgram
+from weft.frontend.torch.sections import where
 
+TRAINABLE = {"aten::batch_norm", "aten::instance_norm"}
+TRAINING = 5
 WEIGHT_KINDS = {InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR}
 
 
@@ -21,7 +24,7 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
     extents that are free but were specialized.
     """
     refuse_free_extents(exported)
-    functional = exported.run_decompositions({})
+    functional = _functionalized(exported, name)
     signature = functional.graph_signature
     weights: dict[str, tuple[str, torch.Tensor]] = {}
     inputs: list[str] = []
@@ -47,6 +50,40 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
             )
     outputs = tuple(f"output_{index}" for index in range(len(signature.output_specs)))
     return CapturedProgram(block_of(functional.graph_module), weights, tuple(inputs), outputs, name)
+
+
+def _functionalized(exported: ExportedProgram, name: str) -> ExportedProgram:
+    """The program without changes in place.
+
+    PyTorch (2.13) fails here at constants within nested bodies of cond, while_loop and scan; a program that changes
+    nothing in place does not need it.
+    """
+    try:
+        return exported.run_decompositions({})
+    except Exception as error:
+        changing = _first_change(exported.graph_module)
+        if changing is None:
+            return exported
+        text = str(error).strip()
+        reason = f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+        raise SourceError(
+            f"{where(changing) or f'{name}: '}PyTorch cannot take the change in place by {changing.target} out of this "
+            f"program ({reason}); compute a new value instead"
+        ) from error
+
+
+def _first_change(module: torch.fx.GraphModule) -> torch.fx.Node | None:
+    """The first node, within bodies too, that may change something in place."""
+    for part in module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            target = node.target
+            if not isinstance(target, torch._ops.OpOverload) or target in CONSTANT_COPIES:
+                continue
+            # In training these change running statistics, which their schemas do not say.
+            trains = target._schema.name in TRAINABLE and any(each is True for each in node.args[: TRAINING + 1])
+            if target._schema.is_mutable or trains:
+                return node
+    return None
 
 
 def block_of(module: torch.fx.GraphModule) -> Block:

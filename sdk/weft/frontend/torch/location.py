@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -27,6 +28,7 @@ LIBRARIES = tuple(
         sysconfig.get_paths()["stdlib"],
     }
 )
+TRACE_LINE = re.compile(r'File "([^"<>]+)", line (\d+)')
 PACKAGES = f"{os.sep}site-packages{os.sep}"
 
 
@@ -79,3 +81,11 @@ def located(error: BaseException, trace: TracebackType | None) -> SourceError:
         if is_users(entry.filename):
             return SourceError(f"{entry.filename}:{entry.lineno}: recording stopped with {message}")
     return SourceError(f"recording stopped with {message}")
+
+
+def user_place(trace: str) -> str:
+    """The innermost place in the user's source that a written stack trace names, as "file:line: "; empty if none."""
+    for match in reversed(TRACE_LINE.findall(trace)):
+        if is_users(match[0]):
+            return f"{match[0]}:{match[1]}: "
+    return ""

@@ -11,6 +11,8 @@ from torch import fx
 COND = torch.ops.higher_order.cond
 WHILE_LOOP = torch.ops.higher_order.while_loop
 SCAN = torch.ops.higher_order.scan
+# How `torch.tensor(…)` within a program stands in its graph; the constant itself is meant.
+CONSTANT_COPIES = {torch.ops.aten.lift_fresh_copy.default, torch.ops.aten.detach_.default}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from weft.errors import SourceError
-from weft.frontend.torch.program import COND, SCAN, WHILE_LOOP, Block, CapturedProgram
+from weft.frontend.torch.location import user_place
+from weft.frontend.torch.program import COND, CONSTANT_COPIES, SCAN, WHILE_LOOP, Block, CapturedProgram
 
 UNDERSTOOD = "cond, while_loop and scan"
 
@@ -147,6 +148,8 @@ def _call(section: Section, node: fx.Node) -> None:
         raise SourceError(f"{where(node)}the operator {node.target} has no ONNX form; use {UNDERSTOOD}")
     elif node.target is operator.getitem and isinstance(section.values.get(node.args[0]), tuple):
         section.values[node] = section.values[node.args[0]][node.args[1]]
+    elif node.target in CONSTANT_COPIES:
+        section.values[node] = _operand(section, node.args[0])
     else:
         section.straight.append(node)
         example = node.meta.get("val")
@@ -237,8 +240,4 @@ def _operand(section: Section, argument: Any) -> Operand:
 
 def where(node: fx.Node) -> str:
     """The place in the user's source that a node comes from, as "file:line: ", where PyTorch remembers it."""
-    for line in reversed(str(node.meta.get("stack_trace") or node.stack_trace or "").splitlines()):
-        parts = line.strip().split(", ")
-        if parts[0].startswith("File ") and len(parts) > 1 and parts[1].startswith("line "):
-            return f"{parts[0][5:].strip(chr(34))}:{parts[1][5:]}: "
-    return ""
+    return user_place(str(node.meta.get("stack_trace") or node.stack_trace or ""))

@@ -13,7 +13,7 @@ from weft.partition.costs.host import host_nanoseconds
 from weft.partition.costs.profile import HostProfile
 from weft_runtime.executable import HostGraph
 
-__all__ = ["graph_nanoseconds"]
+__all__ = ["graph_nanoseconds", "model_nanoseconds"]
 
 
 def graph_nanoseconds(host: HostGraph, profile: HostProfile) -> int:
@@ -22,5 +22,10 @@ def graph_nanoseconds(host: HostGraph, profile: HostProfile) -> int:
         proto = onnx.load_model_from_string(host.model)
     except DecodeError as error:
         raise ModelError(f"host graph {host.name!r} cannot be read: {error}") from error
-    graph = Graph(InferShapes().run(Model(proto, name=host.name)).proto)
+    return model_nanoseconds(proto, host.name, profile)
+
+
+def model_nanoseconds(proto: onnx.ModelProto, name: str, profile: HostProfile) -> int:
+    """What a model takes on a host, node by node."""
+    graph = Graph(InferShapes().run(Model(proto, name=name)).proto)
     return sum(host_nanoseconds(graph, node, profile) for node in graph.nodes)

@@ -99,6 +99,9 @@ if (data.partition) {
     ...["host", "accelerator", "transfers", "launches", "total"].map(key => ({ label: key + " ms", value: each => each[key], show: each => ms(each[key]) })),
   ], data.partition.candidates);
 } else element("candidates-box").remove();
+if (data.control) element("control-picture").append(make("img", { src: data.control, alt: "The control-flow graph, lines as wide as they were taken often" }));
+else if (data.control_note) element("control-note").textContent = data.control_note;
+else element("control").remove();
 if (data.picture) element("picture").append(make("img", { src: data.picture, alt: "The steps of the model and what crosses between them" }));
 else { element("picture").remove(); if (data.picture_note) element("partition-note").textContent += " " + data.picture_note; }
 if (!data.nodes.length && !data.picture) element("partition").remove();
