@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from follower import Follower
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
 from oracle import Oracle, decided
 
 import weft
 from weft.api.cosimulation import cosim_model
 from weft.api.race_check import check
-from weft.backends.npu import NpuAccelerator
 from weft.dynamic import integer_graph, split
 from weft.dynamic.select import may_be_selected
 from weft.frontend import load, normalize
-from weft.ir.device_control import JoinRequest, Unjoinable
 from weft.partition.costs import HostProfile, host_profile
 from weft_runtime.control import Branch, statements_within
-from weft_runtime.executable import Executable, Region
+from weft_runtime.executable import Executable
 from weft_sim.machine import machine
 
 SIZE, INPUTS = 16, 500
@@ -83,15 +82,6 @@ def rows(count: int, seed: int) -> np.ndarray:
 @cache
 def quantized(count: int, in_loop: bool) -> weft.Model:
     return weft.quantize(load(skipping(count, in_loop=in_loop)), {"vector": rows(96, 0).reshape(-1, SIZE)})
-
-
-class Follower(NpuAccelerator):
-    """An accelerator that takes no decisions, as most: the host decides, launching every region by itself."""
-
-    decides = False
-
-    def join(self, request: JoinRequest) -> Region:
-        raise Unjoinable("this accelerator takes no decisions")
 
 
 def compiled(model: weft.Model, host: HostProfile = USUAL) -> Executable:
