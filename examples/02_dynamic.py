@@ -2,18 +2,20 @@
 
 Each network of examples/dynamic, hand-written or trained, is quantized, compiled twice, and run on inputs that take all
 of its paths: with decisions taken by the accelerator where it can, and by the host. Without names, two of each kind:
-`python examples/02_dynamic.py [NAME…]`.
+`python examples/02_dynamic.py [NAME…]`. With `--write FOLDER` they are written for the command line instead, as
+NAME.onnx with inputs in NAME.npz.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -71,12 +73,27 @@ def float_paths(network: Network | StoredNetwork, model: weft.Model) -> list[lis
     return [[step.outcome for step in runner.run(row)[1]] for row in samples(network)]
 
 
+def write(names: Iterable[str], folder: Path) -> None:
+    """Each network as NAME.onnx, and as many inputs as it is quantized with as NAME.npz."""
+    for name in names:
+        network = KNOWN[name]()
+        target = folder / f"{name}.onnx"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(weft.load(network.model).proto.SerializeToString(deterministic=True))
+        np.savez(target.with_suffix(".npz"), **{key: rows[:CALIBRATION] for key, rows in network.inputs.items()})
+
+
 def main() -> None:
-    """Prints a table, one line for each network and driver."""
+    """Prints a table, one line for each network and driver, or writes the networks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *KNOWN], default=[])
+    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write ONNX models and inputs, and run nothing")
+    arguments = parser.parse_args()
+    if arguments.write is not None:
+        write(arguments.names or SHOWN, arguments.write)
+        return
     table = Table(Column("network", no_wrap=True), "decided by", "bytes", "launches", "cycles", "paths", "as in float")
-    for name in parser.parse_args().names or SHOWN:
+    for name in arguments.names or SHOWN:
         network = KNOWN[name]()
         model = weft.load(network.model)
         quantized = weft.quantize(model, {key: rows[:CALIBRATION] for key, rows in network.inputs.items()})

@@ -34,7 +34,8 @@ def follow_steps(
                     f"{where} takes tensor {name!r} as {taken.dtype} {taken.shape}, "
                     f"but it is made as {made.dtype} {made.shape}"
                 )
-        for given in part.outputs:
+        tallies = () if isinstance(part, HostGraph) else part.tallies
+        for given in (*part.outputs, *tallies):
             name = given if isinstance(given, str) else given.name
             if name in available:
                 raise ExecutableError(f"{where} gives tensor {name!r}, which is there already")

@@ -38,6 +38,8 @@ class DevicePath:
     def __init__(self, region: Region, mailboxes: Sequence[int], numbers: Mapping[str, int], read: Read) -> None:
         self.decisions: list[Decision] = []
         self.macs = 0
+        self.tallies: dict[str, int] = {}
+        self.parts: dict[str, int] = {}
         self._region = region
         self._mailboxes = mailboxes
         self._numbers = numbers
@@ -67,6 +69,8 @@ class DevicePath:
         if loop.mailbox == IN_LOG:
             while self._next():
                 rounds += 1
+                if rounds > limit:
+                    self._refuse(f"loop {loop.name!r} has more than {limit} iterations")
                 self._follow_iteration(loop)
         else:
             left = 0 if loop.mailbox == UNCHANGING else self._mailboxes[loop.mailbox]
@@ -81,6 +85,10 @@ class DevicePath:
                 "accelerator can keep track of; compile with driver 'host'"
             )
         self.macs += rounds * loop.macs
+        if loop.tally:
+            self.tallies[loop.tally] = rounds
+        if loop in self._region.decisions:
+            self.parts.update(dict.fromkeys(loop.collected, rounds))
         self.decisions.append(Decision(loop.name, str(rounds)))
 
     def _follow_iteration(self, loop: RegionCount) -> None:

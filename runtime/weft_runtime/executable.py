@@ -28,9 +28,9 @@ __all__ = [
     "Processor",
     "ProcessorCost",
     "Region",
+    "RegionArea",
     "RegionCount",
     "RegionDecision",
-    "RegionLog",
     "RegionNumber",
     "Relation",
     "Step",
@@ -174,7 +174,10 @@ class RegionCount:
 
     After the launch mailbox `mailbox` holds how many of these were not run; or the log (IN_LOG) has a 1 before each
     iteration and a 0 behind the last; or all were run (UNCHANGING). Each multiplies `macs` times, and decides what
-    `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop.
+    `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop. Where `tally`
+    is a name, the region gives the number of iterations by it, int64 of shape (), on the host; only loops that every
+    way has may have one. Outputs in `collected` have one part for each iteration, and so may be shorter than their
+    binding says.
     """
 
     name: str
@@ -184,6 +187,8 @@ class RegionCount:
     most: int
     number: str = ""
     decisions: tuple[RegionDecision | RegionCount, ...] = ()
+    tally: str = ""
+    collected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,9 +202,8 @@ class RegionNumber:
 
 
 @dataclass(frozen=True)
-class RegionLog:
-    """Where a region's program writes what it decided inside loops, a byte each: `size` bytes at `offset` in the
-    workspace."""
+class RegionArea:
+    """`size` bytes at `offset` in a region's workspace."""
 
     offset: int
     size: int
@@ -212,8 +216,8 @@ class Region:
     `instructions` are in the backend's own format; `sources` holds the ONNX node name of each instruction (the empty
     string where no single node is the cause), or nothing where the backend does not say. `processor` is an index
     into the executable's processors. A program that takes decisions itself names them in `decisions`, what the host
-    tells it by value in `numbers`, and where it keeps its way through loops in `log`; `macs` and `estimated_cycles`
-    are then those of its longest way.
+    tells it by value in `numbers`, where it writes what it decides inside loops, a byte each, in `log`, and where it
+    moves registers otherwise in `areas`; `macs` and `estimated_cycles` are then those of its longest way.
     """
 
     name: str
@@ -229,7 +233,13 @@ class Region:
     processor: int = 0
     decisions: tuple[RegionDecision | RegionCount, ...] = ()
     numbers: tuple[RegionNumber, ...] = ()
-    log: RegionLog | None = None
+    log: RegionArea | None = None
+    areas: tuple[RegionArea, ...] = ()
+
+    @property
+    def tallies(self) -> tuple[str, ...]:
+        """Numbers of iterations that it gives, by name."""
+        return tuple(each.tally for each in self.decisions if isinstance(each, RegionCount) and each.tally)
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,19 @@ class Interpreter(Generic[Value]):
                     outputs = self._machine.launch(statement.network, inputs)
                     self.values.update(zip(statement.outputs, outputs, strict=True))
                 case ReadScalar():
-                    self._scalars[statement.scalar] = self._machine.scalar(self.values[statement.value])
+                    self._scalars[statement.scalar] = self._read(statement)
                 case Branch():
                     self._run_branch(statement)
                 case Loop():
                     self._run_loop(statement)
             for name in self._expiry[id(block), position]:
                 self.values.pop(name, None)
+
+    def _read(self, statement: ReadScalar) -> int:
+        try:
+            return self._machine.scalar(self.values[statement.value])
+        except SessionError as error:
+            raise SessionError(f"{statement.value!r}: {error}") from error
 
     def _run_branch(self, branch: Branch) -> None:
         taken = bool(self._scalars[branch.condition])
@@ -113,7 +119,10 @@ class Interpreter(Generic[Value]):
         index = 0
         while going and (limit is None or index < limit):
             if index >= MAX_ITERATIONS:
-                raise SessionError(f"loop {loop.name!r} has not ended after {MAX_ITERATIONS} iterations")
+                raise SessionError(
+                    f"loop {loop.name!r} has not ended after {MAX_ITERATIONS} iterations; "
+                    "check its condition, or give it a largest number of iterations"
+                )
             self.values.update(zip(loop.parameters, state, strict=True))
             self.values[loop.index] = self._machine.constant(index, loop.index_rank)
             self.values[loop.going] = self._machine.constant(True, loop.going_rank)

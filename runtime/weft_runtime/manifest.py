@@ -24,9 +24,9 @@ from weft_runtime.executable import (
     Processor,
     ProcessorCost,
     Region,
+    RegionArea,
     RegionCount,
     RegionDecision,
-    RegionLog,
     RegionNumber,
     Relation,
     Step,
@@ -180,6 +180,7 @@ def _describe_region(region: Region, prefix: str, sections: dict[str, bytes]) ->
         **({"decisions": decisions} if decisions else {}),
         **({"numbers": [dict(vars(each)) for each in region.numbers]} if region.numbers else {}),
         **({"log": dict(vars(region.log))} if region.log is not None else {}),
+        **({"areas": [dict(vars(each)) for each in region.areas]} if region.areas else {}),
         "name": region.name,
         "source_names": list(names),
         "workspace_bytes": region.workspace_bytes,
@@ -215,6 +216,8 @@ def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | Region
             fields.whole("most", 0, MAX_NUMBER),
             fields.text("number"),
             fields.objects("decisions", lambda each: _restore_decision(each, depth + 1)),
+            fields.text("tally"),
+            fields.texts("collected"),
         )
     below, above = (fields.objects(name, lambda each: _restore_decision(each, depth + 1)) for name in SIDES)
     return RegionDecision(
@@ -236,8 +239,8 @@ def _restore_number(fields: Fields) -> RegionNumber:
     return RegionNumber(fields.text("name"), offset, fields.whole("most", 0, MAX_NUMBER))
 
 
-def _restore_log(fields: Fields) -> RegionLog:
-    return RegionLog(fields.whole("offset", 0, MAX_DEVICE_BYTES), fields.whole("size", 0, MAX_DEVICE_BYTES))
+def _restore_area(fields: Fields) -> RegionArea:
+    return RegionArea(fields.whole("offset", 0, MAX_DEVICE_BYTES), fields.whole("size", 0, MAX_DEVICE_BYTES))
 
 
 def _restore_processor(fields: Fields) -> Processor:
@@ -285,7 +288,8 @@ def _restore_region(fields: Fields, prefix: str, sections: dict[str, bytes]) -> 
         processor=fields.whole("processor", 0, MAX_PROCESSORS - 1),
         decisions=fields.objects("decisions", _restore_decision) if "decisions" in fields else (),
         numbers=fields.objects("numbers", _restore_number) if "numbers" in fields else (),
-        log=fields.object("log", _restore_log) if "log" in fields else None,
+        log=fields.object("log", _restore_area) if "log" in fields else None,
+        areas=fields.objects("areas", _restore_area) if "areas" in fields else (),
     )
 
 

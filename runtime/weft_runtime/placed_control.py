@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,10 @@ class PlacedControl(OpenedDevices):
         """The value's only element. Raises SessionError where it has none or several."""
         array = self._array(value)
         if not isinstance(array, np.ndarray) or array.size != 1 or array.dtype.kind not in "biu":
-            raise SessionError("a condition or number of iterations is not one element in this run")
+            raise SessionError(
+                "a condition or number of iterations is not one element in this run; reduce it to one, and compile "
+                "with batch 1 where each row shall decide for itself"
+            )
         return int(array.reshape(-1)[0])
 
     def constant(self, number: int | bool, rank: int) -> Value:
@@ -137,8 +141,10 @@ class PlacedControl(OpenedDevices):
         for binding in region.inputs:
             taken.append(self._supply(region, binding, registers, placement.io, taken))
         made: list[DeviceCopy] = []
+        bound = {binding.register for binding in region.inputs}
         for binding in region.outputs:
-            copy = self._output(region, binding, registers, placement.io, (*taken, *made))
+            copy = self._output(region, binding, registers, placement.io, bound, taken)
+            bound.add(binding.register)
             taken.append(copy)
             made.append(copy)
         numbers = self._send_numbers(region, placement.workspace)
@@ -147,9 +153,11 @@ class PlacedControl(OpenedDevices):
         result.raise_on_fault(region.name, region.sources)
         self._costs.cycles += result.cycles
         self._launched.append((region, result))
-        self._follow(region, placement.workspace, result, numbers)
+        parts = self._follow(region, placement.workspace, result, numbers)
         for binding, copy in zip(region.outputs, made, strict=True):
             value = Value(copies=[copy])
+            if binding.name in parts:
+                value = _shortened(copy, parts[binding.name])
             if binding.register == REGISTER_IO:  # the next launch of this region writes there again
                 self._array(value)
                 value.copies = []
@@ -166,8 +174,8 @@ class PlacedControl(OpenedDevices):
             given[number.name] = max(bounded, given.get(number.name, 0))
         return given
 
-    def _follow(self, region: Region, workspace: int, result: RunResult, numbers: dict[str, int]) -> None:
-        """The way that a program took by itself becomes part of the path."""
+    def _follow(self, region: Region, workspace: int, result: RunResult, numbers: dict[str, int]) -> dict[str, int]:
+        """The way that a program took by itself becomes part of the path. Of outputs that may be short, the parts."""
 
         def read(offset: int, size: int) -> Any:
             self._costs.count(size)
@@ -177,6 +185,9 @@ class PlacedControl(OpenedDevices):
         self._macs += found.macs
         for decision in found.decisions:
             self._interpreter.note(decision)
+        for name in region.tallies:
+            self._local[name] = self.constant(found.tallies[name], 0)
+        return found.parts
 
     def _supply(
         self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]
@@ -200,12 +211,15 @@ class PlacedControl(OpenedDevices):
         return copy
 
     def _output(
-        self, region: Region, binding: TensorBinding, registers: list[int], area: int, taken: Sequence[DeviceCopy]
-    ) -> DeviceCopy:
-        """Where an output will lie: on the input that it is a view of, in a new buffer, or in the region's area."""
+        self, region: Region, binding: TensorBinding, registers: list[int], area: int, bound: set[int],
+        taken: Sequence[DeviceCopy],
+    ) -> DeviceCopy:  # fmt: skip
+        """Where an output will lie: on the tensor that it is a view of (an input or another output, whose register is
+        bound by then), in a new buffer, or in the region's area.
+        """
         if binding.register == REGISTER_IO:
             address = area + binding.offset
-        elif any(each.register == binding.register for each in region.inputs):
+        elif binding.register in bound:
             address = registers[binding.register]
         else:
             address = registers[binding.register] = self._room(region.processor, binding, taken)
@@ -268,6 +282,15 @@ class PlacedControl(OpenedDevices):
             ),
             paths=paths,
         )
+
+
+def _shortened(copy: DeviceCopy, parts: int) -> Value:
+    """The first so many parts of an output along its leading axis."""
+    if parts == 0:
+        return Value(np.zeros((0, *copy.shape[1:]), copy.dtype), True)
+    samples, *extents = copy.layout.view
+    view = (samples // copy.shape[0] * parts, extents[0], extents[1], extents[2])
+    return Value(copies=[replace(copy, layout=replace(copy.layout, view=view), shape=(parts, *copy.shape[1:]))])
 
 
 def _within(pool: Pool, buffer: tuple[int, int]) -> bool:

@@ -110,6 +110,7 @@ def _check_region(processor: Processor, region: Region, dynamic: bool) -> None:
             _check_binding(f"{where} {role} {binding.name!r}", binding, region.io_bytes)
     _check_decisions(where, region.decisions, frozenset(number.name for number in region.numbers))
     _check_workspace(where, region, dynamic)
+    _check_collected(where, region)
     _check_registers(where, region, REGISTER_COUNT if dynamic else REGISTER_IO + 1)
     _check_disjoint(where, tuple(binding for binding in region.inputs if binding.register == REGISTER_IO))
 
@@ -143,13 +144,26 @@ def _check_decisions(where: str, decisions: tuple[RegionDecision | RegionCount, 
         _check_decisions(where, decision.decisions, numbers)
 
 
+def _check_collected(where: str, region: Region) -> None:
+    """Outputs that may be short have as many parts as their loop has iterations at most."""
+    outputs = {binding.name: binding for binding in region.outputs}
+    for loop in (each for each in region.decisions if isinstance(each, RegionCount)):
+        for name in loop.collected:
+            binding = outputs.get(name)
+            if binding is None or not binding.shape or binding.register <= REGISTER_IO:
+                raise ExecutableError(f"{where}: loop {loop.name!r} collects {name!r}, which is no such output")
+            if binding.shape[0] != loop.limit or loop.limit < 1 or binding.layout.view[0] % loop.limit:
+                raise ExecutableError(f"{where}: {name!r} has not {loop.limit} parts")
+
+
 def _check_workspace(where: str, region: Region, dynamic: bool) -> None:
     """Numbers that the host writes for a program, and what it reads of the way, lie in the region's workspace."""
-    if not dynamic and (region.decisions or region.numbers or region.log is not None):
+    if not dynamic and (region.decisions or region.numbers or region.areas or region.log is not None):
         raise ExecutableError(f"{where}: its program decides, in an executable without control flow")
     places = [(f"number {number.name!r}", number.offset, NUMBER_BYTES) for number in region.numbers]
     if region.log is not None:
         places.append(("the log", region.log.offset, region.log.size))
+    places += [("an area of a register", area.offset, area.size) for area in region.areas]
     for name, offset, size in places:
         if min(offset, size) < 0 or offset + size > region.workspace_bytes:
             raise ExecutableError(f"{where}: {name} lies outside the workspace of {region.workspace_bytes} bytes")

@@ -11,8 +11,8 @@ from weft.ir.device_control import Unjoinable
 from weft.lowering import Driver
 from weft.partition.costs import HostProfile
 from weft.partition.costs.graphs import graph_nanoseconds, model_nanoseconds
-from weft_runtime.control import Branch, Launch, Loop, ReadScalar, Statement, statements_within
-from weft_runtime.executable import Executable, NodeReport, RegionCount, RegionDecision
+from weft_runtime.control import Branch, Launch, Loop, Network, ReadScalar, Statement, statements_within
+from weft_runtime.executable import Executable, HostGraph, NodeReport, RegionCount, RegionDecision
 
 __all__ = ["Drivers"]
 
@@ -33,7 +33,13 @@ class Drivers:
     driver: Driver
     profile: HostProfile
     _notes: dict[str, str] = field(default_factory=dict)
-    _networks: dict[int, float] = field(default_factory=dict)
+    _launches: dict[int, float] = field(default_factory=dict)
+    _networks: Sequence[Network] = ()
+    _hosts: Sequence[HostGraph] = ()
+
+    def follow(self, networks: Sequence[Network], hosts: Sequence[HostGraph]) -> None:
+        """Says what the numbers in launches, and in steps, refer to, also later, when there are more."""
+        self._networks, self._hosts = networks, hosts
 
     def check(self, decision: Branch | Loop, *, is_element: bool, condition: onnx.ModelProto | None) -> None:
         """Takes note of what a decision costs that the accelerator can take, from one stored element or several;
@@ -113,16 +119,15 @@ class Drivers:
         return total
 
     def _launch(self, number: int) -> float:
-        assert self.executable.control is not None
-        if number not in self._networks:
+        if number not in self._launches:
             total = 0.0
-            for step in self.executable.control.networks[number].steps:
+            for step in self._networks[number].steps:
                 if step.kind == "device":
                     total += 1000 * self.profile.launch_microseconds
                 else:
-                    total += graph_nanoseconds(self.executable.host_graphs[step.index], self.profile)
-            self._networks[number] = total
-        return self._networks[number]
+                    total += graph_nanoseconds(self._hosts[step.index], self.profile)
+            self._launches[number] = total
+        return self._launches[number]
 
 
 def _names(decisions: Sequence[RegionDecision | RegionCount]) -> list[str]:

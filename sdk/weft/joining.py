@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Listing
+from collections.abc import Set
 from dataclasses import dataclass, replace
-from typing import Any
+
+import onnx
 
 from weft.backends import Accelerator
-from weft.conditions import Condition, DeferredValues, condition_of
+from weft.conditions import Composite, Condition, DeferredValues, condition_of
 from weft.drivers import Drivers
 from weft.dynamic.rewrite import with_networks
-from weft.ir.device_control import UNKNOWN, Decide, JoinRequest, Piece, Repeat, Sequence, Unjoinable
+from weft.ir.device_control import (
+    Comparison,
+    Decide,
+    JoinRequest,
+    Piece,
+    Reading,
+    Repeat,
+    Sequence,
+    Unjoinable,
+)
 from weft.joining_limits import bounded
+from weft.joining_loops import LoopJoining
+from weft.joining_slices import sliced, truth_binding
 from weft.joining_split import split_hosts
 from weft_runtime.control import (
     Block,
@@ -27,9 +40,7 @@ from weft_runtime.control import (
     statements_within,
     written_by,
 )
-from weft_runtime.executable import Executable, Region, Step, TensorBinding
-from weft_runtime.host import HostProgram
-from weft_runtime.interpreter import MAX_ITERATIONS
+from weft_runtime.executable import Executable, HostGraph, Region, Step
 
 __all__ = ["join_decisions"]
 
@@ -50,9 +61,11 @@ def join_decisions(executable: Executable, accelerators: Listing[Accelerator], d
     body = joiner.block(control.body)
     if not joiner.joined:
         return executable
-    return _pruned(replace(
-        executable, regions=tuple(joiner.regions), control=ControlFlow(tuple(joiner.networks), body),
-    ), joiner.joined)  # fmt: skip
+    changed = replace(
+        executable, regions=tuple(joiner.regions), host_graphs=tuple(joiner.hosts),
+        control=ControlFlow(tuple(joiner.networks), body),
+    )  # fmt: skip
+    return _pruned(changed, joiner.joined)
 
 
 @dataclass(frozen=True)
@@ -63,45 +76,41 @@ class _Taken:
     steps: tuple[Piece | Decide | Repeat, ...]
 
 
-class _Joining:
+@dataclass(frozen=True)
+class _Late:
+    """A value that the host computes behind a joined launch."""
+
+    name: str
+    composite: Composite
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.composite.inputs.values())
+
+
+class _Joining(LoopJoining):
     def __init__(self, executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> None:
-        assert executable.control is not None
+        super().__init__(executable, accelerators)
         self._drivers = drivers
-        self.networks: list[Network] = list(executable.control.networks)
-        self.regions: list[Region] = list(executable.regions)
-        self.joined: dict[str, str] = {}
-        self._hosts = executable.host_graphs
-        self._accelerators = accelerators
-        self._deferred = DeferredValues()
-        self._scalars: dict[str, str] = {}
-        self._stored: dict[str, TensorBinding] = {}
-        self._conditions: dict[tuple[bytes, tuple[int, ...], str], Condition | str] = {}
-        self._fresh = 0
-        self._reads: dict[str, int] = {}
-        for statement in statements_within(executable.control.body):
-            for name in read_by(statement):
-                self._reads[name] = self._reads.get(name, 0) + 1
-        self._constant, self._counts = self._constant_counts(executable.control.body)
-        # What a scalar is read from.
-        self._counted = {
-            each.scalar: each.value for each in statements_within(executable.control.body)
-            if isinstance(each, ReadScalar)
-        }  # fmt: skip
+        drivers.follow(self.networks, self.hosts)
 
     def block(self, block: Block) -> Block:
         """The block with joined launches in it, and in the blocks inside."""
-        statements: list[Statement] = []
-        waiting = self._hosts_first(block.statements)
+        statements, waiting = self._hosts_first(block.statements)
         while waiting:
             for run in reversed(self._runs(waiting)):
                 needed = _needed(waiting[run.count :], block.results)
                 made = {name for each in waiting[: run.count] for name in written_by(each)}
-                if any(name in made and (name in self._deferred or name in self._scalars) for name in needed):
+                try:
+                    late = self._late(made & needed, run.steps)
+                except Unjoinable:
                     continue  # the host needs what it would not compute
-                launch = self._joined(run.steps, needed)
+                launch = self._joined(run.steps, needed.union(*(each.reads for each in late)))
                 if launch is not None:
-                    statements += [each for each in waiting[: run.count] if self._is_constant(each)]
-                    statements.append(launch)
+                    kept = self._kept(waiting[: run.count], needed.union(*(each.reads for each in late)))
+                    statements += [each for each in kept if isinstance(each, Launch)]
+                    statements += [launch, *self._computed_late(late)]
+                    statements += [each for each in kept if isinstance(each, ReadScalar)]
                     waiting = waiting[run.count :]
                     break
             else:
@@ -109,32 +118,46 @@ class _Joining:
                 waiting = waiting[1:]
         return Block(tuple(statements), block.results)
 
-    def _constant_counts(self, body: Block) -> tuple[frozenset[str], dict[str, int]]:
-        """Values that are constant and only read as numbers of iterations, and these numbers by scalar."""
-        statements = list(statements_within(body))
-        loops = {statement.count for statement in statements if isinstance(statement, Loop)}
-        reads = {
-            each.value: each.scalar for each in statements if isinstance(each, ReadScalar) and each.scalar in loops
-        }
-        values: set[str] = set()
-        counts: dict[str, int] = {}
-        for launch in statements:
-            network = self.networks[launch.network] if isinstance(launch, Launch) else None
-            if network is None or network.inputs or any(step.kind == "device" for step in network.steps):
-                continue
-            assert isinstance(launch, Launch)
-            made: dict[str, Any] = {}
-            for step in network.steps:
-                made |= HostProgram(self._hosts[step.index]).run(made)
-            for own, name in zip(network.outputs, launch.outputs, strict=True):
-                if name in reads and self._reads[name] == 1 and made[own].size == 1:
-                    values.add(name)
-                    counts[reads[name]] = int(made[own].reshape(-1)[0])
-        return frozenset(values), counts
+    def _kept(self, statements: Listing[Statement], needed: Set[str]) -> list[Statement]:
+        """Of joined statements the constants, and scalars that the host reads, that others still need."""
+        kept: list[Statement] = []
+        wanted = set(needed)
+        for each in reversed(statements):
+            if (self._is_constant(each) or isinstance(each, ReadScalar)) and not wanted.isdisjoint(written_by(each)):
+                kept.append(each)
+                wanted.update(read_by(each))
+        return kept[::-1]
 
-    def _hosts_first(self, statements: Listing[Statement]) -> list[Statement]:
-        """The statements with those first that the host runs on what is there before, so that they part no run; counts
-        that are constant stay with their loops."""
+    def _late(self, needed: Set[str], steps: Listing[Piece | Decide | Repeat]) -> list[_Late]:
+        """What the host computes behind a joined launch, of what it would have computed before: deferred values, also
+        those that it reads as scalars. Raises Unjoinable for what neither gives."""
+        values = {self._scalars.get(name, name) for name in needed}
+        given = {*_made(steps), *self._constant, *self._counts}
+        for name in values:
+            if name not in given and name not in self._deferred:
+                raise Unjoinable(f"nothing gives {name!r} behind the launch")
+        return [_Late(name, self._deferred.composite(name)) for name in sorted(values) if name in self._deferred]
+
+    def _computed_late(self, late: Listing[_Late]) -> list[Statement]:
+        statements: list[Statement] = []
+        for each in late:
+            composite = each.composite
+            name = f"host_{len(self.hosts)}"
+            model = onnx.ModelProto()
+            model.CopyFrom(composite.model)
+            graph = HostGraph(
+                name, model.SerializeToString(deterministic=True), tuple(composite.inputs), (composite.output,)
+            )
+            self.hosts.append(graph)
+            step = Step("host", len(self.hosts) - 1)
+            network = Network(f"network_{len(self.networks)}", graph.inputs, graph.outputs, (step,), 0)
+            self.networks.append(network)
+            statements.append(Launch(len(self.networks) - 1, tuple(composite.inputs.values()), (each.name,)))
+        return statements
+
+    def _hosts_first(self, statements: Listing[Statement]) -> tuple[list[Statement], list[Statement]]:
+        """Statements that the host runs on what is there before, which come first so that they part no run, and the
+        others; counts that are constant stay with their loops."""
         first: list[Statement] = []
         rest: list[Statement] = []
         late: set[str] = set()
@@ -147,7 +170,7 @@ class _Joining:
             else:
                 rest.append(each)
                 late.update(written_by(each))
-        return [*first, *rest]
+        return first, rest
 
     def _inside(self, statement: Statement) -> Statement:
         match statement:
@@ -159,7 +182,8 @@ class _Joining:
 
     def _runs(self, statements: Listing[Statement]) -> list[_Taken]:
         """The runs from the first statement on that end in a decision or behind one, shortest first."""
-        self._deferred, self._scalars, self._stored = DeferredValues(), {}, {}
+        self._deferred, self._scalars, self._stored, self._open = DeferredValues(), {}, {}, []
+        self._branches = 0
         runs: list[_Taken] = []
         steps: tuple[Piece | Decide | Repeat, ...] = ()
         length = 0
@@ -183,17 +207,17 @@ class _Joining:
         name = f"region_{len(self.regions)}"
         try:
             request = JoinRequest(name, Sequence(bounded(steps), results))
-            region = self._accelerators[next(iter(processors))].join(request)
+            region = self.accelerators[next(iter(processors))].join(request)
         except Unjoinable as why:
             for each in steps:
-                if not isinstance(each, Piece):
+                if isinstance(each, Decide | Repeat):
                     self._drivers.refuse(each.name, str(why))
             return None
         self.joined.update({each.name: name for each in _regions(steps)})
         self.regions.append(region)
         taken = (*(binding.name for binding in region.inputs), *(number.name for number in region.numbers))
         inputs = tuple(dict.fromkeys(taken))
-        outputs = tuple(binding.name for binding in region.outputs)
+        outputs = (*(binding.name for binding in region.outputs), *region.tallies)
         step = Step("device", len(self.regions) - 1)
         macs = sum(each.region.macs for each in steps if isinstance(each, Piece))
         self.networks.append(Network(f"network_{len(self.networks)}", inputs, outputs, (step,), macs))
@@ -238,7 +262,9 @@ class _Joining:
 
     def _decision(self, branch: Branch) -> Decide:
         condition = self._condition(branch.condition)
+        self._branches += 1
         then, otherwise = (self._sequence(each.statements, each.results) for each in (branch.then, branch.otherwise))
+        self._branches -= 1
         sides, outcomes = ((then, otherwise), ("then", "else"))
         if not condition.holds:
             sides, outcomes = ((otherwise, then), ("else", "then"))
@@ -250,6 +276,13 @@ class _Joining:
         if value not in self._deferred:
             raise Unjoinable("the condition is not computed here")
         composite = self._deferred.composite(value)
+        if scalar in self._proceeding:
+            composite = self._without_counting(composite)
+        opened = self._opened(composite)
+        if opened is not None and opened.numbers.names.issuperset(composite.inputs.values()):
+            truth = f"{value}/truth"
+            opened.slices[truth] = sliced(composite, truth, truth_binding(truth), opened)
+            return Condition(Comparison(Reading(truth, "element", (0,)), "below", 1), False)
         if len(composite.inputs) != 1:
             raise Unjoinable("the condition is not computed from one tensor alone")
         (tensor,) = composite.inputs.values()
@@ -267,35 +300,6 @@ class _Joining:
             raise Unjoinable(found)
         reading = replace(found.comparison.reading, tensor=tensor)
         return replace(found, comparison=replace(found.comparison, reading=reading))
-
-    def _repeat(self, loop: Loop) -> Repeat:
-        """A loop with a count, constant or read before, or a condition that the body computes, or both. Raises
-        Unjoinable."""
-        if loop.condition or loop.stacked:
-            raise Unjoinable("the loop has a condition before it, or collects slices")
-        if self._reads.get(loop.index, 0) or self._reads.get(loop.going, 0):
-            raise Unjoinable("its body reads the iteration's number")
-        if any(name in self._deferred for name in loop.initial):
-            raise Unjoinable("the host computes its first state")
-        steps = self._sequence(loop.body.statements, ()).steps
-        condition = self._condition(loop.proceed) if loop.proceed else None
-        return Repeat(
-            loop.name, *self._limits(loop), None if condition is None else condition.comparison,
-            "below" if condition is None or condition.holds else "above", Sequence(steps, loop.body.results),
-            loop.initial, loop.parameters, loop.results,
-        )  # fmt: skip
-
-    def _limits(self, loop: Loop) -> tuple[int, int, str]:
-        """The loop's count, twice, where it is constant; else UNKNOWN, and the number that bounds it at launch."""
-        if not loop.count:
-            return UNKNOWN, UNKNOWN, ""
-        if loop.count not in self._counts:
-            value = self._counted[loop.count]
-            if value in self._deferred:
-                raise Unjoinable("the host computes its count")
-            return UNKNOWN, UNKNOWN, value
-        limit = max(0, self._counts[loop.count])
-        return (limit, limit, "") if limit <= MAX_ITERATIONS else (UNKNOWN, UNKNOWN, "")
 
     def _sequence(self, statements: Listing[Statement], results: tuple[str, ...]) -> Sequence:
         steps: list[Piece | Decide | Repeat] = []
@@ -322,28 +326,15 @@ class _Joining:
         pieces = []
         for step in network.steps:
             if step.kind == "host":
-                self._deferred.add(self._hosts[step.index], names)
+                self._deferred.add(self.hosts[step.index], names)
                 continue
             region = self.regions[step.index]
-            if any(names[binding.name] in self._deferred for binding in region.inputs):
-                raise Unjoinable("the host computes in it")
+            for binding in region.inputs:
+                if names[binding.name] in self._deferred and names[binding.name] not in self._stored:
+                    self._slice(names[binding.name], binding)
             self._stored.update({names[binding.name]: binding for binding in region.outputs})
             pieces.append(Piece(region, names))
         return tuple(pieces)
-
-    def _names(self, launch: Launch, network: Network) -> dict[str, str]:
-        """The program's names for a launched sub-network's tensors; those inside get ones of their own."""
-        names = dict(zip(network.inputs, launch.inputs, strict=True))
-        names |= dict(zip(network.outputs, launch.outputs, strict=True))
-        self._fresh += 1
-        for step in network.steps:
-            device = step.kind == "device"
-            made = (
-                [each.name for each in self.regions[step.index].outputs] if device else self._hosts[step.index].outputs
-            )
-            for name in made:
-                names.setdefault(name, f"{name}/{self._fresh}")
-        return names
 
 
 def _regions(steps: Listing[Piece | Decide | Repeat]) -> list[Region]:
@@ -365,6 +356,7 @@ def _made(steps: Listing[Piece | Decide | Repeat]) -> list[str]:
             names += [step.names[binding.name] for binding in step.region.outputs]
         else:
             names += step.results
+            names += [each.result for each in step.collected] if isinstance(step, Repeat) else []
     return names
 
 

@@ -13,7 +13,7 @@ __all__ = ["split_hosts"]
 
 def split_hosts(executable: Executable, control: ControlFlow) -> ControlFlow:
     """The program with every sub-network that begins on the host and goes on elsewhere as two: the host graphs that
-    wait for no accelerator, and the rest. Bits and paths stay."""
+    wait for no accelerator, and the rest; constants of inner blocks come first of all. Bits and paths stay."""
     return _Splitter(executable, control).run()
 
 
@@ -30,8 +30,9 @@ class _Splitter:
             first, rest = self._partition(network)
             if first and rest:
                 self._halves[number] = self._cut(network, first, rest)
-        body = self._block(self._body)
-        return ControlFlow(tuple(self._networks), body)
+        constants: list[Statement] = []
+        body = self._block(self._body, constants)
+        return ControlFlow(tuple(self._networks), Block((*constants, *body.statements), body.results))
 
     def _names(self, step: Step) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a step reads and makes."""
@@ -72,19 +73,23 @@ class _Splitter:
         self._networks += [before, after]
         return len(self._networks) - 2, len(self._networks) - 1
 
-    def _block(self, block: Block) -> Block:
+    def _block(self, block: Block, constants: list[Statement]) -> Block:
+        """The block without what it launches on nothing, which is added to the constants."""
         statements: list[Statement] = []
         for statement in block.statements:
             match statement:
                 case Launch() if statement.network in self._halves:
                     statements += self._launches(statement)
                 case Launch():
-                    statements.append(statement)
+                    network = self._networks[statement.network]
+                    free = not network.inputs and all(step.kind == "host" for step in network.steps)
+                    (constants if free else statements).append(statement)
                 case Branch():
-                    then, otherwise = self._block(statement.then), self._block(statement.otherwise)
+                    then = self._block(statement.then, constants)
+                    otherwise = self._block(statement.otherwise, constants)
                     statements.append(replace(statement, then=then, otherwise=otherwise))
                 case Loop():
-                    statements.append(replace(statement, body=self._block(statement.body)))
+                    statements.append(replace(statement, body=self._block(statement.body, constants)))
                 case _:
                     statements.append(statement)
         return Block(tuple(statements), block.results)

@@ -133,6 +133,19 @@ def test_values_that_find_no_room_go_to_the_host(monkeypatch: pytest.MonkeyPatch
     agrees(model, executable, 6)
 
 
+def test_an_output_and_a_view_of_it_are_one_tensor() -> None:
+    """A region's output that is read as it is and, reshaped, by a host graph: both have one register."""
+    g = GraphWriter()
+    state = dense(g, g.value("vector", FLOAT, [1, SIZE]), 1, relu=False)
+    flat = g.node("Reshape", [state, g.constant(np.asarray([SIZE], np.int64))])
+    element = g.node("Gather", [flat, g.constant(np.asarray([3], np.int64))])
+    then, otherwise = g.body(), g.body()
+    both = g.if_(g.above(element, 0.0), then, [dense(then, state, 2)], otherwise, [dense(otherwise, state, 3)])
+    model = quantized(g.model([(both, FLOAT, [1, SIZE]), (state, FLOAT, [1, SIZE])]))
+    executable = compiled(model)
+    assert len(agrees(model, executable)) == 2
+
+
 def test_rooms_are_the_lowest_that_fit() -> None:
     pool = Pool(4096, 5 * 4096)
     assert find_room(pool, 4096, []) == 4096
@@ -194,6 +207,43 @@ def test_scans_along_other_axes_and_backwards() -> None:
             np.testing.assert_array_equal(ours, theirs)
     stored = quantized(proto)
     assert agrees(stored, compiled(stored)) == {("4",)}
+
+
+def test_a_scan_whose_slices_nobody_reads() -> None:
+    g = GraphWriter()
+    vector = g.value("vector", FLOAT, [1, SIZE])
+    state = dense(g, vector, 1)
+    rows_of_it = g.node("Reshape", [vector, g.constant(np.asarray([4, 1, 4], np.int64))])
+    b = g.body()
+    hidden, each = b.value("hidden", FLOAT, [1, SIZE]), b.value("each", FLOAT, [1, 4])
+    wide = b.node("Tile", [each, b.constant(np.asarray([1, 4], np.int64))])
+    following = dense(b, b.node("Add", [hidden, wide]), 2)
+    last, _ = g.node(
+        "Scan", [state, rows_of_it], 2, body=b.graph([following, following]), num_scan_inputs=1,
+        scan_output_directions=[1],
+    )  # fmt: skip
+    model = quantized(g.model([(last, FLOAT, [1, SIZE])]))
+    assert agrees(model, compiled(model), 8) == {("4",)}
+
+
+def test_extents_behind_a_loop_that_stays_whole() -> None:
+    """A Loop that multiplies nothing keeps its state's extents, so that what follows is quantized and offloaded."""
+    g = GraphWriter()
+    state = dense(g, g.value("vector", FLOAT, [1, SIZE]), 1)
+    b, inner = g.body(), g.body().body()
+    b.value("step", INT64, [])
+    going, hidden = b.value("going", BOOL, []), b.value("hidden", FLOAT, [1, SIZE])
+    inner.value("step", INT64, [])
+    more, deeper = inner.value("more", BOOL, []), inner.value("deeper", FLOAT, [1, SIZE])
+    halved = inner.node("Mul", [deeper, inner.constant(np.float32(0.5))])
+    after = b.node("Loop", [b.constant(np.int64(2)), "", hidden], body=inner.graph([more, halved]))
+    shifted = b.node("Add", [after, b.constant(np.float32(0.25))])
+    last = g.node("Loop", [g.constant(np.int64(3)), "", state], body=b.graph([going, shifted]))
+    sure = g.above(g.node("ReduceMax", [state], keepdims=0), 0.5)
+    then, otherwise = g.body(), g.body()
+    both = g.if_(sure, then, [dense(then, last, 2)], otherwise, [dense(otherwise, last, 3)])
+    executable = compiled(quantized(g.model([(both, FLOAT, [1, SIZE])])))
+    assert executable.offloaded_macs == executable.macs == 3 * SIZE * SIZE
 
 
 def test_equal_sub_networks_are_compiled_once() -> None:

@@ -48,10 +48,10 @@ def program(driver: str) -> weft.Program:
     chosen = b.if_(truth, then, [repeated], otherwise, [otherwise.dense(hidden, weights[2], zeros, relu=True)])
     following = b.dense(chosen, weights[1], zeros, relu=True)
     more = b.above(b.dense(following, weights[2][:, :1], np.zeros(1, np.float32)), 0.0)
-    last = g.node("Loop", [g.constant(np.int64(5)), "", state], body=b.graph([more, following]))
+    last, states = g.node("Loop", [g.constant(np.int64(5)), "", state], 2, body=b.graph([more, following, following]))
     vectors = random_numbers.standard_normal((24, 1, SIZE)).astype(np.float32)
     samples = [{"vector": vector, "count": np.asarray(2)} for vector in vectors]
-    quantized = weft.quantize(load(g.model([(last, FLOAT, [1, SIZE])])), samples)
+    quantized = weft.quantize(load(g.model([(last, FLOAT, [1, SIZE]), (states, FLOAT, ["n", 1, SIZE])])), samples)
     pins = {"annotate": lambda node: "accelerator" if node.op_type == "QLinearConv" else None}
     return weft.compile(quantized, driver="host" if driver == "host" else "device", **pins)
 
@@ -105,7 +105,8 @@ def test_damaged_programs(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("log", "size"), 1), (("log", "offset"), 1 << 30), (("numbers", 0, "offset"), 1 << 30),
         (("numbers", 0, "name"), "nothing"), (("decisions", 0, "limit"), 0), (("decisions", 0, "mailbox"), -3),
-        (("decisions", 0, "most"), 0),
+        (("decisions", 0, "most"), 0), (("decisions", 0, "collected"), ["nothing"]), (("decisions", 0, "limit"), 4),
+        (("decisions", 0, "tally"), "vector_given"), (("decisions", 0, "number"), "nothing"),
         (("decisions", 0, "decisions", 0, "mailbox"), -2),
         (("decisions", 0, "decisions", 0, "when_above", 0, "number"), "nothing"),
         (("decisions", 0, "decisions", 0, "when_above", 0, "mailbox"), -4),

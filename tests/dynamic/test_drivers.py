@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from follower import Follower
 from oracle import Oracle
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from weft.frontend import normalize
 from weft.lowering import Driver
 from weft.partition.costs import HostProfile, host_profile
 from weft_runtime.executable import Executable, NodeReport
+from weft_sim.machine import machine
 
 pytest.importorskip("sklearn")
 from networks import NETWORKS, Network
@@ -66,10 +68,11 @@ def test_what_is_asked_for_is_done() -> None:
 
 
 def test_why_the_accelerator_cannot() -> None:
-    """The decoder's tokens are collected."""
-    (found,) = decisions(compiled("decoder", USUAL))
-    assert found.device == "host"
-    assert found.reason == "decided by the host: the loop has a condition before it, or collects slices"
+    model = stored("skip_gates")[1]
+    found = decisions(weft.compile(model, Follower(machine("weft-16")), driver="device").executable)
+    assert {(each.device, each.reason) for each in found} == {
+        ("host", "decided by the host: this accelerator takes no decisions")
+    }
 
 
 @pytest.mark.parametrize("host", [USUAL, FREE])

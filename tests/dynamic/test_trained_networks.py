@@ -27,7 +27,7 @@ SLOW_HOST = dataclasses.replace(
     host_profile("cortex-a53"), name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0
 )
 INPUTS, BY_HOST = 500, 40
-ONE_COPY, ALL_COPIES = 270_000, 4_000_000
+ONE_COPY, ALL_COPIES = 270_000, 5_000_000
 """Bytes in the repository: of a network's model, and of all networks."""
 
 

@@ -1,4 +1,4 @@
-"""One random program through one way in: float against eager PyTorch, then quantized against the oracle, bit for bit."""
+"""One random program through one way in: float against eager PyTorch, quantized against the oracle, bit for bit."""
 
 from __future__ import annotations
 

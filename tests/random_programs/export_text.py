@@ -85,7 +85,9 @@ class ExportText:
         self.function(indent, then, (*changed, *more), statement.then, gives)
         self.function(indent, other, (*changed, *more), statement.other, gives)
         given = f"({', '.join((*changed, *more))},)"
-        self.line(indent, f"({', '.join(changed)},) = torch.cond({self.test(statement.test)}, {then}, {other}, {given})")
+        self.line(
+            indent, f"({', '.join(changed)},) = torch.cond({self.test(statement.test)}, {then}, {other}, {given})"
+        )
 
     def loop(self, indent: int, statement: While | For) -> None:
         self.count += 1
@@ -122,9 +124,7 @@ class ExportText:
         kept = f"({', '.join(f'{each}.clone()' for each in changed)},)"
         self.line(indent + 1, f"return {kept}, self.classes_{statement.use.layer}({statement.collected})")
         rows = f"{statement.source}.reshape(4, 1, 4)"
-        self.line(
-            indent, f"{names}, rows = scan({step}, {names}, {rows}, dim=0, reverse={statement.backwards})"
-        )
+        self.line(indent, f"{names}, rows = scan({step}, {names}, {rows}, dim=0, reverse={statement.backwards})")
         self.line(indent, f"{statement.target} = rows.reshape(1, 16)")
 
     def part(self, indent: int, name: str, body: Block) -> None:

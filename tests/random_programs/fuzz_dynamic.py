@@ -1,6 +1,6 @@
 """Random structured programs through every way into Weft, for as many as asked.
 
-    python tests/random_programs/fuzz_dynamic.py --programs 300 [--seed 1000] [--ways onnx,export,source] [--rtl-every 50]
+    python tests/random_programs/fuzz_dynamic.py --programs 300 [--seed 7] [--ways onnx,export,source] [--rtl-every 50]
 
 Prints every program that differs, crashes or is refused, with its seed, and counts at the end. The exit status is 1
 where one differs or crashes.
@@ -62,7 +62,8 @@ def _one_way(way: str, options: argparse.Namespace, folder: Path) -> int:
             refusals[re.sub(r"\d+", "#", found.refused.partition(": ")[2])[:90]] += 1
             print(f"{way} {seed}: refused: {found.refused}", flush=True)
         _add(total, found)
-    print(f"{way}: {options.programs} programs in {time.monotonic() - start:.0f} s, {failures} failed, {refused} refused; "
+    seconds = time.monotonic() - start
+    print(f"{way}: {options.programs} programs in {seconds:.0f} s, {failures} failed, {refused} refused; "
           f"{total.samples} samples ({total.edges} on an edge); decisions opened {total.decisions['host']}, "
           f"on the device {total.decisions['device']}; outcomes {dict(total.outcomes.most_common())}; "
           f"golden {total.golden} programs, RTL {total.rtl_programs} launches"

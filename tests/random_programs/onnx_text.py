@@ -10,7 +10,15 @@ from conditions import test_nodes
 from onnx import helper
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
 from operations import (
-    ELEMENTS, OPERATIONS, SHAPES, SIDE, WIDTH, float_constant, layer_node, shaped, whole,
+    ELEMENTS,
+    OPERATIONS,
+    SHAPES,
+    SIDE,
+    WIDTH,
+    float_constant,
+    layer_node,
+    shaped,
+    whole,
 )  # fmt: skip
 from tree import KIND_OF, Assign, Block, For, If, Part, Program, Rows, Statement, While, assigned
 

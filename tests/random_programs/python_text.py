@@ -7,7 +7,21 @@ import random
 from conditions import comparison_text
 from operations import NUMBER, OPERATIONS, SIDE, VECTOR
 from tree import (
-    KIND_OF, VARIABLES, Assign, Block, Combine, For, If, Leave, Part, Program, Rows, Statement, Test, While, assigned,
+    KIND_OF,
+    VARIABLES,
+    Assign,
+    Block,
+    Combine,
+    For,
+    If,
+    Leave,
+    Part,
+    Program,
+    Rows,
+    Statement,
+    Test,
+    While,
+    assigned,
     layers_of,
 )  # fmt: skip
 

@@ -322,7 +322,9 @@ def grow(seed: int, *, leaves: bool) -> Program:
     grower = Grower(seed, features)
     body = grower.block(0, False, True, least=3)
     kinds = [VECTOR, VECTOR, *([IMAGE] * features.images), *([NUMBER] * features.numbers)]
-    results = {grower.random.choice(VARIABLES[kind]): None for kind in grower.random.sample(kinds, k=min(3, len(kinds)))}
+    results = {
+        grower.random.choice(VARIABLES[kind]): None for kind in grower.random.sample(kinds, k=min(3, len(kinds)))
+    }
     program = Program(seed, features, body, tuple(results))
     return replace(program, body=_with_results(body, program.results))
 
@@ -335,9 +337,7 @@ def _with_results(block: Block, results: tuple[str, ...]) -> Block:
             case Leave():
                 each = replace(each, results=results)
             case If():
-                each = replace(
-                    each, then=_with_results(each.then, results), other=_with_results(each.other, results)
-                )
+                each = replace(each, then=_with_results(each.then, results), other=_with_results(each.other, results))
             case While() | For():
                 each = replace(each, body=_with_results(each.body, results))
         made.append(each)

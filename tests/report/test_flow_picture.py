@@ -172,7 +172,9 @@ def test_texts_fit_in_a_browser(browser: Browser, tmp_path: Path, scheme: str) -
     """Measured with the fonts of this machine; names do nothing."""
     page = tmp_path / f"{scheme}.html"
     graph = [*some_graph(random.Random(5), 4), *hostile_graph()]
-    page.write_text(f"<!doctype html><meta charset=utf-8><body data-ready=yes>{render_flow(graph, HOSTILE, 4)}", encoding="utf-8")
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><body data-ready=yes>{render_flow(graph, HOSTILE, 4)}", encoding="utf-8"
+    )
     browser.errors.clear()
     browser.prefer(scheme)
     browser.open(page)

@@ -92,6 +92,29 @@ class PassesThrough(nn.Module):
         return y, x
 
 
+class ConstantsInBodies(nn.Module):
+    """Constants in a branch, in a loop within it, in its condition, and one that several read."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        def grows(x: Tensor) -> tuple[Tensor, Tensor]:
+            step = torch.tensor([0.5, 1.0, -1.5, 2.0])
+
+            def body(count: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+                return count + torch.tensor(2), x * torch.tensor([[1.5, 1.25, 2.0, 1.75]]) + step
+
+            return while_loop(lambda count, x: x.abs().sum() < torch.tensor(30.0), body, (torch.tensor(1), x + step))
+
+        return torch.cond(x.sum() > 0, grows, lambda x: (torch.tensor(7), x * torch.tensor([1.0, 2.0, 3.0, 4.0])), (x,))
+
+
+class ConstantsInScan(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        def step(state: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+            return state * torch.tensor(0.5) + row, state + torch.tensor([1.0])
+
+        return scan(step, torch.zeros(1), x.reshape(4, 1), dim=0)
+
+
 class ChangedBuffer(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -6,8 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.map import map as map_rows
 
 COUNT = 0
+CHOOSE = lambda x: torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x * 2, (x,))  # noqa: E731
 
 
 class RecursionOnData(nn.Module):
@@ -364,4 +366,73 @@ class FailsItself(nn.Module):
 
 class NoOperatorInOnnx(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.linalg.qr(x)[0]
+        y = x * 2
+        return torch.linalg.qr(y)[0]  # cannot translate the operator aten.linalg_qr
+
+
+class NoOperatorUnderItsName(nn.Module):
+    """The exporter's message names what it made of the operator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.exp(x)
+        if x.sum() > 0:
+            y = torch.lgamma(y)  # cannot translate the operator aten.lgamma
+        return y
+
+
+class NoOperatorForTheseArguments(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        while x.sum() < 3:
+            x = x + 1 + torch.histc(x, 4)  # cannot translate the operator aten.histc
+        return x
+
+
+class MapOverRows(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return map_rows(lambda row: row * 2, x * 1)  # the operator map_impl cannot be recorded
+
+
+class CondInLambda(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.function = CHOOSE
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class MaskedWrite(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.masked_select(x > 0).sum()  # shape of
+
+
+class DistinctValues(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.unique(x)  # shape of
+
+
+class PositionsOfValues(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nonzero(x)[0]  # shape of
+
+
+class RangeOfData(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.arange(int(x.sum()))  # Python
+
+
+class ChunksByData(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat(int(x.argmax()), 1)  # Python
+
+
+class ConditionOfSeveral(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        while (x < 1).any(dim=0):  # one sample
+            x = x + 1
+        return x
+
+
+class ChoiceBySeveral(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x[0] > 0 else x  # one sample

@@ -18,6 +18,7 @@ KINDS = {
     "CondOfCond": {"If": 2}, "CondInWhile": {"Loop": 1, "If": 1}, "WhileInCond": {"If": 1, "Loop": 1},
     "WhileInWhile": {"Loop": 2}, "CarriedNumber": {"Loop": 1}, "ScanWithCond": {"Scan": 1, "If": 1},
     "CondInScanInCond": {"If": 2, "Scan": 1}, "PassesThrough": {"If": 1},
+    "ConstantsInBodies": {"If": 1, "Loop": 1}, "ConstantsInScan": {"Scan": 1},
 }  # fmt: skip
 
 
@@ -39,6 +40,21 @@ def test_a_weight_of_many_pieces_is_one_initializer() -> None:
     assert not any(graph.initializer for graph in graphs[1:])
     matrices = [tensor for tensor in graphs[0].initializer if list(tensor.dims) == [4, 4]]
     assert len(matrices) == 1
+
+
+def test_an_exported_program_is_left_as_it_is() -> None:
+    exported = torch.export.export(exported_programs.ConstantsInBodies(), (torch.ones(SHAPE),))
+    before = str(exported)
+    weft.from_torch(exported)
+    assert str(exported) == before
+
+
+def test_models_hold_no_lines_of_source() -> None:
+    """PyTorch's exporter notes at each node where its source lies on this machine."""
+    for program in (exported_programs.WhileInCond().eval(), exported_programs.CondInWhile()):
+        model = weft.from_torch(torch.export.export(program, (torch.ones(SHAPE),)))
+        assert not any(node.metadata_props or node.doc_string for node in all_nodes(model.proto.graph))
+        assert __file__.rpartition("/")[0].encode() not in model.proto.SerializeToString()
 
 
 def test_changed_buffer_is_refused() -> None:

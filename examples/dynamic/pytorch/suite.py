@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from sequence_data import captions, reversals, same_sequence
 from suite_data import Array, Data, digits
 
 if TYPE_CHECKING:
     import torch
+
+    from weft import Model
 
 TRAINED = Path(__file__).resolve().parents[1] / "trained"
 
@@ -27,7 +30,7 @@ class Entry:
     """A network: the class `builder` of the module `family` (plain PyTorch source), its data and its training.
 
     `decides` says in a few words what the path depends on. `correct` tells for the first output of one sample whether
-    it is right.
+    it is right. `way` is how Weft gets the program: its source, or what torch.export makes of it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Entry:
     rate: float = 4e-3
     seed: int = 1
     correct: Callable[[Array, Array], bool] = right_class
+    way: Literal["source", "torch.export"] = "source"
 
     @property
     def model(self) -> Path:
@@ -73,9 +77,23 @@ class Entry:
 
         return tuple(torch.from_numpy(rows.copy()) for rows in self.data().calibration.sample(0).values())
 
+    def converted(self) -> Model:
+        """What Weft makes of the trained network. Needs PyTorch and Weft."""
+        import torch
+
+        import weft
+
+        if self.way == "source":
+            return weft.from_torch(self.trained(), self.examples())
+        return weft.from_torch(torch.export.export(self.trained(), self.examples()))
+
 
 def _image(name: str, family: str, builder: str, decides: str, epochs: int = 40) -> Entry:
     return Entry(name, family, builder, decides, epochs=epochs)
+
+
+def _nested(name: str, builder: str, decides: str) -> Entry:
+    return Entry(name, "nested_loops", builder, decides, epochs=30, rate=6e-3)
 
 
 IMAGE_NETWORKS = (
@@ -90,4 +108,21 @@ IMAGE_NETWORKS = (
     _image("blockdrop", "blockdrop", "BlockDrop", "a policy's score for each of five blocks"),
 )
 
-SUITE: dict[str, Entry] = {entry.name: entry for entry in IMAGE_NETWORKS}
+SEQUENCE_NETWORKS = (
+    Entry(
+        "captioner", "captioner", "Captioner", "the stop token, or room for five words",
+        captions, epochs=60, rate=6e-3, correct=same_sequence,
+    ),
+    Entry(
+        "decoder", "decoder", "ReversingDecoder", "the stop token, or room for eight symbols",
+        reversals, epochs=9, rate=8e-3, correct=same_sequence,
+    ),
+    Entry("halting", "halting", "AdaptiveHalting", "the sum of halting probabilities", epochs=30, rate=6e-3),
+    Entry("experts", "experts", "MixtureOfExperts", "the router's choice of four experts", epochs=30, rate=6e-3),
+    _nested("if_in_while", "IfInWhile", "confidence, and in each round a gate on the state"),
+    _nested("while_in_if", "WhileInIf", "a gate on the image, then confidence"),
+    replace(_nested("cond_in_while_loop", "CondInWhileLoop", "as if_in_while, by torch.export"), way="torch.export"),
+    replace(_nested("while_loop_in_cond", "WhileLoopInCond", "as while_in_if, by torch.export"), way="torch.export"),
+)  # fmt: skip
+
+SUITE: dict[str, Entry] = {entry.name: entry for entry in (*IMAGE_NETWORKS, *SEQUENCE_NETWORKS)}

@@ -17,8 +17,6 @@ import torch
 from suite import SUITE, TRAINED, Entry
 from training import fit, settle, stored_weights
 
-import weft
-
 
 def train(entry: Entry) -> float:
     """Trains and writes a network; gives the seconds of processor time that took."""
@@ -29,7 +27,7 @@ def train(entry: Entry) -> float:
     seconds = time.process_time() - began
     TRAINED.mkdir(exist_ok=True)
     np.savez_compressed(entry.weights, **stored_weights(network))
-    onnx.save(weft.from_torch(entry.trained(), entry.examples()).proto, entry.model)
+    onnx.save(entry.converted().proto, entry.model)
     return seconds
 
 

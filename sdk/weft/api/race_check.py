@@ -86,8 +86,8 @@ def _buffers(region: Region, placement: RegionPlacement, registers: Sequence[int
     """Areas of device memory in which a program may move a register."""
     buffers = [(registers[each.register], each.layout.nbytes) for each in (*region.inputs, *region.outputs)]
     buffers.append((placement.constants, len(region.constants)))
-    if region.log is not None:
-        buffers.append((placement.workspace + region.log.offset, region.log.size))
+    areas = region.areas if region.log is None else (*region.areas, region.log)
+    buffers += [(placement.workspace + area.offset, area.size) for area in areas]
     return [range(start, start + size) for start, size in buffers if size]
 
 
@@ -99,8 +99,11 @@ def _areas(program: Sequence[Instruction], registers: Sequence[int], buffers: Se
     for each in moved:
         if each.source == each.destination:
             continue
-        start = None if each.source in (*changed, NO_REGISTER) else registers[each.source] + each.offset
-        holding = next((buffer for buffer in buffers if start in buffer), None)
+        if each.source in changed:  # part of a part, or unknown
+            holding = next(iter(found.get(each.source, {None})))
+        else:
+            start = each.offset + (0 if each.source == NO_REGISTER else registers[each.source])
+            holding = next((buffer for buffer in buffers if start in buffer), None)
         found.setdefault(each.destination, set()).add(holding)
     single = {register: next(iter(areas)) for register, areas in found.items() if len(areas) == 1}
     return {register: area for register, area in single.items() if area is not None}

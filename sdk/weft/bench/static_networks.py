@@ -46,9 +46,10 @@ def both_branches(form: Form) -> Model:
 
 
 def always_executed(form: Form) -> tuple[Model, dict[str, str]]:
-    """The quantized program as a static network: of every If the branch that multiplies, where the other one does not;
-    of every Loop all iterations that its constant count allows. Second: the outcome of each decision, by name, with
-    which the dynamic network computes the same. Gates and conditions that nothing needs then are left out.
+    """The quantized program as a static network: of every If the branch that multiplies, where the other one does not
+    (where none does it stays an If, on the host); of every Loop all iterations that its constant count allows. Second:
+    the outcome of each decision, by name, with which the dynamic network computes the same. Gates and conditions that
+    nothing needs then are left out.
 
     Raises NoSuchVariant where both branches multiply, or a Loop has no constant count of 1 to 64.
     """
@@ -85,6 +86,8 @@ def _branches(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
 def _skippable(node: onnx.NodeProto, writer: _Writer, outcomes: dict[str, str]) -> Nodes:
     bodies = _branches(node)
     multiplying = [key for key, body in bodies.items() if any(each.op_type in PRODUCTS for each in all_nodes(body))]
+    if not multiplying:  # a node of the host in the dynamic network, too
+        return [node]
     if len(multiplying) != 1:
         raise NoSuchVariant(f"both branches of {node.name!r} compute: they are alternatives, neither can be skipped")
     body = bodies[multiplying[0]]

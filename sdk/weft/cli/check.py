@@ -54,4 +54,6 @@ def _render(console: Console, report: CheckReport) -> None:
     for finding in report.findings:
         console.print(finding, markup=False)
     verdict = f"{len(report.findings)} findings" if report.findings else "all conflicting accesses are ordered"
-    console.print(f"{report.regions} regions, {report.instructions:,} instructions: {verdict}")
+    console.print(
+        f"{report.regions} region{'' if report.regions == 1 else 's'}, {report.instructions:,} instructions: {verdict}"
+    )

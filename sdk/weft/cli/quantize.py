@@ -76,6 +76,8 @@ def quantize_command(
         written = quantize_file(
             model, output, samples, options, wants_report=report, shapes=shapes_of(shape), seed=seed, progress=stages
         )
+    if report and written.report is None:
+        note("no report: where the path depends on the input, layers are not measured one at a time")
     data = {
         "output": str(output),
         "calibration": written.calibration,

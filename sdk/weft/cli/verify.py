@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,8 +116,9 @@ def _render(console: Console, report: VerifyReport) -> None:
             f"{operator.max_abs_diff_lsb} step on the same inputs",
             markup=False,
         )
-    for decision in report.decisions:
-        console.print(_decision(decision), markup=False)
+    if report.decisions:
+        console.print()
+        console.print(_decisions(report.decisions))
     verdict = f"{report.unexplained:,} UNEXPLAINED MISMATCHES"
     if report.verified:
         explained = f"{report.mismatches:,} elements differ, all explained by the inexact operators"
@@ -128,8 +130,12 @@ def _render(console: Console, report: VerifyReport) -> None:
     )
 
 
-def _decision(report: DecisionReport) -> str:
-    text = f"decision {report.name}: {report.taken:,} in float, {report.flips:,} of the samples part there"
-    if report.largest_flipped is not None:
-        text += f", margin {report.largest_flipped:.3g} at most"
-    return text if report.median_margin is None else f"{text} (median margin of all {report.median_margin:.3g})"
+def _decisions(reports: Sequence[DecisionReport]) -> Table:
+    table = Table(title="decisions of the float model", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("decision", overflow="fold")
+    for column in ("taken", "samples that part here", "largest margin of these", "median of all"):
+        table.add_column(column, justify="right")
+    for each in reports:
+        margins = ("–" if margin is None else f"{margin:.3g}" for margin in (each.largest_flipped, each.median_margin))
+        table.add_row(escape(each.name), f"{each.taken:,}", f"{each.flips:,}", *margins)
+    return table

@@ -108,8 +108,12 @@ class Emission:
             return self._own_mailbox()
         if self._shared_mailbox is None:
             self._shared_mailbox = self._own_mailbox()
-        self._known = {reading: number for reading, number in self._known.items() if number != self._shared_mailbox}
+        self._forget_shared()
         return self._shared_mailbox
+
+    def _forget_shared(self) -> None:
+        """Readings that may not be in the shared mailbox any more, or not on every way."""
+        self._known = {reading: number for reading, number in self._known.items() if number != self._shared_mailbox}
 
     def _own_mailbox(self) -> int:
         if self._mailboxes >= MAILBOXES:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from weft.codegen.device_conditions import StoredTensor, read_number
+from weft.codegen.device_counters import RowTakenError, free_rows
 from weft.codegen.device_emission import NO_BASES, Place, page, unless
 from weft.codegen.device_loops import LoopEmission
-from weft.codegen.device_walks import made_in, most_cycles, most_macs, own_macs, regions_of, result_bytes
+from weft.codegen.device_walks import has_loops, made_in, most_cycles, most_macs, own_macs, regions_of, result_bytes
 from weft.ir.device_control import Decide, JoinRequest, Piece, Reading, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import (
     IN_LOG,
@@ -16,6 +17,7 @@ from weft_runtime.executable import (
     REGISTER_COUNT,
     REGISTER_WORKSPACE,
     Region,
+    RegionArea,
     RegionCount,
     RegionDecision,
     TensorBinding,
@@ -35,7 +37,11 @@ def join_regions(request: JoinRequest, machine: MachineConfig) -> Region:
     A value has one place whichever way it is made, so that a merge costs nothing; only a branch that hands on a value
     from outside of it copies. Tokens are derived anew for the whole, where each JUMP waits for everything before it.
     """
-    return _Joiner(request, machine).run()
+    rows = free_rows(regions_of(request.sequence), machine) if has_loops(request.sequence) else []
+    try:
+        return _Joiner(request, machine, rows).run()
+    except RowTakenError:
+        return _Joiner(request, machine, ()).run()
 
 
 class _Joiner(LoopEmission):
@@ -60,8 +66,14 @@ class _Joiner(LoopEmission):
             constants=constants, workspace_bytes=self._workspace, io_bytes=0, inputs=tuple(self._inputs),
             outputs=outputs, macs=most_macs(sequence), estimated_cycles=most_cycles(sequence),
             processor=regions_of(sequence)[0].processor, decisions=decisions, numbers=tuple(self._numbers.values()),
-            log=self._log,
+            log=self._log, areas=self._workspace_areas(),
         )  # fmt: skip
+
+    def _workspace_areas(self) -> tuple[RegionArea, ...]:
+        """Areas of the workspace, beside the log, in which the program moves registers."""
+        places = [entry for entry in self._areas.values() if entry[0].register == REGISTER_WORKSPACE]
+        areas = dict.fromkeys(RegionArea(place.offset, size) for place, size in places)
+        return tuple(area for area in areas if area != self._log)
 
     def _bases(self, bindings: tuple[TensorBinding, ...]) -> list[int]:
         """Register values that keep everything apart, for the synchronizer."""
@@ -128,6 +140,7 @@ class _Joiner(LoopEmission):
         )
         self._note(1, step.name)
         above = self._side(step, step.when_above)
+        self._forget_shared()
         ends.append(self._hold(step.name))  # a target must stand right behind a JUMP
         for position in ends:
             self._release(position, Jump(target=len(self._program)))

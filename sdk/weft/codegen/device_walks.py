@@ -6,6 +6,7 @@ from weft.ir.device_control import Decide, Piece, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import Region, TensorBinding
 
 __all__ = [
+    "has_loops",
     "log_bytes", "made_in", "most_cycles", "most_macs", "notes", "own_macs", "reading_of", "regions_of", "result_bytes",
 ]  # fmt: skip
 
@@ -28,6 +29,14 @@ def regions_of(sequence: Sequence) -> list[Region]:
     return found
 
 
+def has_loops(sequence: Sequence) -> bool:
+    """Whether any step is a loop, or has one in it."""
+    return any(
+        isinstance(step, Repeat) or (isinstance(step, Decide) and any(map(has_loops, _inside(step))))
+        for step in sequence.steps
+    )
+
+
 def made_in(sequence: Sequence) -> set[str]:
     """What the sequence's own steps give."""
     names: set[str] = set()
@@ -38,6 +47,9 @@ def made_in(sequence: Sequence) -> set[str]:
         names.update(step.results, *map(made_in, _inside(step)))
         if isinstance(step, Repeat):
             names.update(step.parameters)
+            slices = (*step.slices, *(each for chosen in step.chosen for each in chosen.slices))
+            names.update(each.binding.name for each in slices)
+            names.update(each.result for each in step.collected)
     return names
 
 
@@ -77,6 +89,9 @@ def _bytes_of(sequence: Sequence, value: str) -> int | None:
             for binding in step.region.outputs:
                 if step.names[binding.name] == value:
                     return binding.layout.nbytes
+        elif isinstance(step, Repeat) and value in [each.result for each in step.collected]:
+            sizes = [each.binding.layout.nbytes for each in step.collected if each.result == value]
+            return step.limit * sizes[0]
         elif value in step.results:
             index = step.results.index(value)
             found = (_bytes_of(inner, inner.results[index]) for inner in _inside(step))
@@ -120,8 +135,7 @@ def notes(sequence: Sequence) -> int:
     count = 0
     for step in sequence.steps:
         if isinstance(step, Repeat):
-            changes = bool(step.count or step.comparison)
-            count += step.limit * (changes + notes(step.body)) + changes
+            count += step.limit * (step.changes + notes(step.body)) + step.changes
         elif isinstance(step, Decide):
             count += 1 + max(map(notes, _inside(step)))
     return count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.conditions.deferred import DeferredValues
+from weft.conditions.deferred import Composite, DeferredValues
 from weft.conditions.outcome import Condition, condition_of
 
-__all__ = ["Condition", "DeferredValues", "condition_of"]
+__all__ = ["Composite", "Condition", "DeferredValues", "condition_of"]

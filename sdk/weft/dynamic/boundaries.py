@@ -9,7 +9,7 @@ __all__ = ["shared_names"]
 
 def shared_names(body: Block) -> dict[str, str]:
     """For each name that a branch or loop hands on under another, the name that stands for its group. Names that are
-    not there are groups of their own. A loop's collected slices are none: they are copied."""
+    not there are groups of their own. What a loop collects is stored as each of its slices is."""
     parents: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -34,4 +34,7 @@ def shared_names(body: Block) -> dict[str, str]:
                     statement.results, statement.initial, statement.parameters, handed_on, strict=True
                 ):  # fmt: skip
                     join(*state)
+                collected = statement.body.results[len(statement.results) :]
+                for name, each in zip(collected, statement.stacked, strict=True):
+                    join(name, each.name)
     return {name: root(name) for name in list(parents)}

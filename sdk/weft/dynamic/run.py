@@ -55,7 +55,10 @@ class FormRunner:
         """The value's only element."""
         array = np.asarray(value)
         if array.size != 1:
-            raise SessionError("a condition or number of iterations is not one element")
+            raise SessionError(
+                f"a condition or number of iterations is not one element but {array.size}; reduce it to one, and "
+                "compile with batch 1 where each row shall decide for itself"
+            )
         return int(array.reshape(-1)[0])
 
     def constant(self, number: int | bool, rank: int) -> Any:

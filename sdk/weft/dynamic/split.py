@@ -102,7 +102,8 @@ class _Splitter:
                 needed = {name for node in remaining for name in used_names(node)} | set(wanted)
                 statements.append(self._values.network(taken, needed))
             if remaining:
-                remaining = self._open_first(remaining, statements)
+                # A Scan opened as a Loop may bring nodes for results that nobody reads.
+                remaining = _needed(self._open_first(remaining, statements), wanted)
         statements += self._values.materialize(wanted)
         return Block(tuple(statements), tuple(self._values.value(name) for name in wanted))
 

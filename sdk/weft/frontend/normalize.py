@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from weft.frontend.model import Model
 from weft.frontend.passes.bind_shapes import BindShapes
+from weft.frontend.passes.bound_loops import BoundLoops
 from weft.frontend.passes.explicit_pads import ExplicitPads
 from weft.frontend.passes.fold_batch_norm import FoldBatchNorm
 from weft.frontend.passes.fold_bias_add import FoldBiasAdd
@@ -43,6 +44,7 @@ def opening_passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         LiftConstants(),
         HoistCommonNodes(),
         UniqueNames(),
+        BoundLoops(),
         InferShapes(),
     )
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from weft_runtime.executable import Region, Relation
+from weft_runtime.executable import Region, Relation, TensorBinding
 
 __all__ = [
-    "UNKNOWN", "Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat", "Sequence",
-    "Unjoinable",
+    "UNKNOWN", "Chosen", "Collected", "Comparison", "Decide", "JoinRequest", "NumberKind", "Piece", "Reading", "Repeat",
+    "Sequence", "Slice", "Unjoinable",
 ]  # fmt: skip
 
 NumberKind = Literal[
@@ -73,11 +73,47 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """What iteration k of a loop reads as tensor `binding.name`: part k of `count` parts, packed one behind the other,
+    of the stored tensor `source`, or of `table` where that is empty."""
+
+    binding: TensorBinding
+    source: str
+    table: bytes
+    count: int
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A value of a loop's body, of which the loop gives all iterations' as `result`, along a new leading axis.
+    `binding` is one iteration's. In place of a value it may be the number that a reading gives, as a byte."""
+
+    value: str
+    result: str
+    binding: TensorBinding
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What iterations read by the number that `reading` gave in the iteration before: a part of each slice, the first
+    iteration the last part."""
+
+    reading: Reading
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True)
 class Repeat:
     """A loop of `limit` iterations, or fewer where the number `count` that the host gives at launch (if any) is less;
     it hands the body's results on as `parameters`. After each iteration it ends unless the comparison comes out as
     `continues` says: "below" where it has to hold, "above" where it must not; None does not end it. More than `most`
-    iterations are an error that the host reports; `limit` is one more where that can happen."""
+    iterations are an error that the host reports; `limit` is one more where that can happen.
+
+    Before the first iteration, the loop ends where `begins` comes out other than `begins_as` says, or where the value
+    `allowed` that the host gives at launch is 0. Behind it, the host knows the number of iterations as `tally`, if that
+    is a name.
+    """
 
     name: str
     limit: int
@@ -89,6 +125,18 @@ class Repeat:
     initial: tuple[str, ...]
     parameters: tuple[str, ...]
     results: tuple[str, ...]
+    begins: Comparison | None = None
+    begins_as: str = "below"
+    allowed: str = ""
+    slices: tuple[Slice, ...] = ()
+    collected: tuple[Collected, ...] = ()
+    chosen: tuple[Chosen, ...] = ()
+    tally: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether there may be fewer than `limit` iterations."""
+        return bool(self.count or self.comparison or self.begins or self.allowed)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from weft.frontend.model import Model
 from weft.frontend.origins import origins
 from weft.quantize.assign import stored_ranges
 from weft.quantize.calibration import CalibrationData, Samples
+from weft.quantize.confidence import decide_by_integers
 from weft.quantize.options import QuantizeOptions
 from weft.quantize.plan import make_plan
 from weft.quantize.quantizer import Calibrated, calibrate, emit
 from weft.quantize.ranges import Observation, Progress
+from weft_runtime.control import Launch, ReadScalar, statements_within
 from weft_runtime.errors import HostError, SessionError
 
 __all__ = ["quantize_form"]
@@ -45,7 +47,10 @@ def quantize_form(
     """
     options.check()
     if options.minimum_snr is not None:
-        raise QuantizationError("a minimum signal-to-noise ratio cannot be kept where the path depends on the input")
+        raise QuantizationError(
+            "a minimum signal-to-noise ratio cannot be kept where the path depends on the input: leave the option out, "
+            "and keep single nodes, or all that only decisions depend on, in float"
+        )
     launches = _launches(form, calibration, progress)
     _check_names(form, frozenset(exclude) | options.nodes.keys())
     gates = _kept_gates(form, options)
@@ -58,9 +63,26 @@ def quantize_form(
             skipped = gates[index].union(name for name in exclude if name in own)
             networks[index] = calibrate(network, kept, chosen, skipped)
     networks = _with_common_ranges(form, networks)
-    quantized = {index: emit(each).model for index, each in networks.items()}
+    conditions = _conditions(form)
+    quantized = {
+        index: decide_by_integers(emit(each).model, conditions.get(index, ()), each.exclude)
+        for index, each in networks.items()
+    }
     stored = form.with_networks(tuple(quantized.get(index, each) for index, each in enumerate(form.networks)))
     return assemble(store_merged(stored))
+
+
+def _conditions(form: Form) -> dict[int, list[str]]:
+    """By sub-network, the names of its outputs that decide."""
+    statements = list(statements_within(form.body))
+    values = {each.value for each in statements if isinstance(each, ReadScalar)}
+    found: dict[int, list[str]] = {}
+    for each in statements:
+        if isinstance(each, Launch):
+            outputs = form.networks[each.network].proto.graph.output
+            own = [value.name for value, name in zip(outputs, each.outputs, strict=True) if name in values]
+            found.setdefault(each.network, []).extend(own)
+    return found
 
 
 @dataclass

@@ -165,7 +165,8 @@ class _Describer:
         for each in decisions:
             if isinstance(each, RegionCount):
                 times = self._rounds(each, runs)
-                found.append(self._loop(each.name, ["counted on the device"], _work(each.macs, times), runs))
+                body = [*_work(each.macs, times), *self._device(each.decisions, times)]
+                found.append(self._loop(each.name, ["counted on the device"], body, runs))
                 continue
             ways = {}
             for outcome, macs, inner in (

@@ -135,7 +135,7 @@ class _Builder:
         work = [{"kind": "work", "macs": item["macs"], "always": True}] if item["macs"] else []
         return Frame(
             f"one launch: {', '.join(parts)}", "decided on the device; the cycles are those of the longest way",
-            self._decided([*work, *item["decisions"]], flow), "launch",
+            self._decided([*work, *item["decisions"]], flow), "launch", load=load,
         )  # fmt: skip
 
     def _decided(self, items: Items, flow: Flow) -> Stack:
@@ -169,8 +169,14 @@ class _Builder:
 
 
 def _name(item: dict[str, Any]) -> str:
-    operators = ", ".join(item["operators"])
-    return f"{item['network']}: {operators}" if operators else str(item["network"])
+    """The sub-network's name, and as many of its operators as fit."""
+    line = str(item["network"])
+    for place, operator in enumerate(item["operators"]):
+        longer = f"{line}{', ' if place else ': '}{operator}"
+        if len(longer) > MOST_LETTERS - 3:
+            return f"{line}{', …' if place else ': …'}"
+        line = longer
+    return line
 
 
 def _launches(items: Items) -> list[dict[str, Any]]:

@@ -200,13 +200,14 @@ class Fork:
 @dataclass(frozen=True)
 class Frame:
     """A frame with a title around a sequence: a loop, with the way back at its right side, or a launch that decides by
-    itself. `kind`: "loop" or "launch"."""
+    itself. `kind`: "loop" or "launch"; `load` as of a leaf."""
 
     title: str
     subtitle: str
     body: Stack
     kind: str
     back: str = ""
+    load: float = 0.0
 
     @property
     def axis(self) -> float:
@@ -226,7 +227,12 @@ class Frame:
         yield f'<g class="{self.kind}"><title>{escaped(f"{self.title}: {self.subtitle}", 2000)}</title>'
         yield rectangle(x, y, self.width, self.height, "frame", 12)
         yield text(x + CLEAR, y + 19, shortened(self.title, 2 * MOST_LETTERS), "name")
-        yield text(x + CLEAR, y + 36, self.subtitle, "fine") + "</g>"
+        yield text(x + CLEAR, y + 36, self.subtitle, "fine")
+        if self.load:
+            width = max(2.0, (self.width - 2 * CLEAR) * min(1.0, self.load))
+            bottom = y + self.height - 8
+            yield f'<rect class="load" x="{x + CLEAR:.1f}" y="{bottom:.1f}" width="{width:.1f}" height="5"/>'
+        yield "</g>"
         at, top = x + self.axis, y + HEADER + GAP
         bottom = top + self.body.height
         yield arrow(at, top - GAP, top, self.body.flow)

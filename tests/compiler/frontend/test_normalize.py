@@ -333,6 +333,24 @@ def test_negative_extents_are_refused_and_abort_nothing(make_model):
     assert normalize(load(proto)).outputs[0].shape == (1, 1, 3, 2)
 
 
+def test_folding_keeps_what_the_node_of_a_graph_output_reads(make_model):
+    """The node that makes an output stays, though it is constant; what it reads is computed."""
+    one, two = np.asarray([1, 2], np.int64), np.asarray([1, 3], np.int64)
+    proto = make_model(
+        [
+            helper.make_node("Equal", ["one", "two"], ["same"]),
+            helper.make_node("Not", ["same"], ["other"]),
+            helper.make_node("Relu", ["x"], ["y"]),
+        ],
+        {"x": (FLOAT, [1, 4])},
+        ["other", "y"],
+        {"one": one, "two": two},
+    )
+    model = normalize(load(proto))
+    assert "Equal" not in kinds(model)
+    assert_same(proto, model, {"x": normal([1, 4])})
+
+
 def test_folding_makes_no_infinities(make_model):
     after = [helper.make_node("Mul", ["conv", "k"], ["m"]), helper.make_node("Mul", ["m", "tiny"], ["y"])]
     constants = {"k": np.full((4, 1, 1), 3e38, np.float32), "tiny": np.full((4, 1, 1), 1e-38, np.float32)}

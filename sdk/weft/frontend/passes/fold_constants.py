@@ -118,12 +118,13 @@ def _fold(graph: Graph, nodes: Sequence[onnx.NodeProto]) -> frozenset[str]:
 
     Returns the names of those that ONNX Runtime cannot compute, found by halving; they stay in the graph.
     """
-    inside = {id(node) for node in nodes}
+    # A graph output must keep the node that makes it.
+    removed = [node for node in nodes if graph.output_names.isdisjoint(node.output)]
+    inside = {id(node) for node in removed}
     wanted = [
         name
         for node in nodes
         for name in node.output
-        # A graph output must keep a node that makes it.
         if name not in graph.output_names and any(id(reader) not in inside for reader in graph.consumers(name))
     ]
     if not wanted:
@@ -134,9 +135,8 @@ def _fold(graph: Graph, nodes: Sequence[onnx.NodeProto]) -> frozenset[str]:
             return frozenset({nodes[0].name})
         middle = len(nodes) // 2
         return _fold(graph, nodes[:middle]) | _fold(graph, nodes[middle:])
-    for node in nodes:
-        if not any(name in graph.output_names for name in node.output):
-            graph.remove(node)
+    for node in removed:
+        graph.remove(node)
     for name, value in zip(wanted, values, strict=True):
         graph.set_constant(name, value)
     return frozenset()

@@ -39,10 +39,20 @@ def to_onnx(program: CapturedProgram) -> onnx.ModelProto:
     ]
     names = dict(zip((node.name for node in _user_inputs(program)), program.inputs, strict=True)) | translation.aliases
     _rename_reads(nodes, names)
+    _forget_origins(nodes)
     graph = helper.make_graph(sort_nodes(nodes), program.name, inputs, outputs, _used(emitter.constants, nodes))
     return helper.make_model(
         graph, opset_imports=translation.opset_imports, functions=translation.functions, producer_name="weft"
     )
+
+
+def _forget_origins(nodes: Sequence[onnx.NodeProto]) -> None:
+    """Drops the exporter's notes: they hold lines of the user's source and paths of the machine that it lies on, and
+    may be larger than the weights."""
+    for node in nodes:
+        del node.metadata_props[:]
+        for graph in subgraphs(node):
+            _forget_origins(graph.node)
 
 
 def _user_inputs(program: CapturedProgram) -> list[torch.fx.Node]:

@@ -19,7 +19,7 @@ from weft.frontend.torch.merging import Unusable
 from weft.frontend.torch.numbers import ON_DATA, takes_data
 from weft.frontend.torch.recorder import Recorder
 from weft.frontend.torch.rewrite import rewritten
-from weft.frontend.torch.scalars import item_of
+from weft.frontend.torch.scalars import Scalar, item_of
 
 if TYPE_CHECKING:
     from weft.frontend.torch.runtime import Runtime
@@ -75,7 +75,15 @@ class Calls:
                     f"{function.__name__}() gives Python the values of a tensor, "
                     "which would fix one path for all inputs"
                 )
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if not any(isinstance(each, Scalar) for each in (*args, *kwargs.values())):
+                raise
+            raise refuse(
+                f"{getattr(function, '__name__', function)}() takes no number that depends on data ({error}); Python "
+                "needs the number itself, so sizes and positions must be fixed"
+            ) from error
 
     def _function(self, function: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         special = self._control_flow(function, args, kwargs)

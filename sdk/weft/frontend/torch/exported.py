@@ -43,8 +43,9 @@ def capture(exported: ExportedProgram, name: str) -> CapturedProgram:
             )
     for result in signature.output_specs:
         if result.kind is not OutputKind.USER_OUTPUT:
+            changing = _first_change(exported.graph_module)
             raise SourceError(
-                f"{name}: the program changes '{result.target}' in place "
+                f"{'' if changing is None else where(changing)}{name}: the program changes '{result.target}' in place "
                 f"({result.kind.name.lower()}), which an ONNX model "
                 "cannot; return the new value instead, and call eval() on modules that track statistics"
             )

@@ -66,12 +66,21 @@ def refuse(message: str) -> SourceError:
     """A SourceError that names the innermost line of the user's source that is now running."""
     if _FUNCTION:
         return SourceError(f"{_FUNCTION[-1]}{message}")
+    frame = _users_frame()
+    return SourceError(message if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}: {message}")
+
+
+def running_line() -> str:
+    """The innermost line of the user's source that is now running, as a line of a stack trace; empty if none."""
+    frame = _users_frame()
+    return "" if frame is None else f'File "{frame.f_code.co_filename}", line {frame.f_lineno}'
+
+
+def _users_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if is_users(frame.f_code.co_filename):
-            return SourceError(f"{frame.f_code.co_filename}:{frame.f_lineno}: {message}")
+    while frame is not None and not is_users(frame.f_code.co_filename):
         frame = frame.f_back
-    return SourceError(message)
+    return frame
 
 
 def located(error: BaseException, trace: TracebackType | None) -> SourceError:

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from weft.frontend.torch.location import refuse
+from weft.frontend.torch.location import refuse, running_line
 from weft.frontend.torch.program import Block, changes_in_place
 
 aten = torch.ops.aten
@@ -61,6 +61,8 @@ class Recorder(TorchDispatchMode):
     region could see.
     """
 
+    supports_higher_order_operators = True  # to refuse them with a reason
+
     def __init__(self, names: dict[int, str]) -> None:
         super().__init__()
         self.fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -79,6 +81,11 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            raise refuse(
+                f"the operator {func} cannot be recorded here: write cond, while_loop and scan in a def of your own, "
+                "or an if or a loop, or export the module by torch.export"
+            )
         if func.namespace == "prim" or (func in WITHOUT_A_VALUE and not pytree.tree_leaves((args, kwargs))):
             return self._run(func, args, kwargs)
         self._refuse_unrecordable(func)
@@ -89,6 +96,7 @@ class Recorder(TorchDispatchMode):
         result = self._run(func, args, kwargs)
         if any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(result)):
             node = self.region.graph.call_function(func, *pytree.tree_map_only(torch.Tensor, self.node, (args, kwargs)))
+            node.meta["stack_trace"] = running_line()
             self._bind(node, result)
         return result
 

@@ -153,10 +153,19 @@ def _call(section: Section, node: fx.Node) -> None:
     else:
         section.straight.append(node)
         example = node.meta.get("val")
+        if any(isinstance(each, torch.SymInt) for leaf in _tensors(example) for each in leaf.shape):
+            raise SourceError(
+                f"{where(node)}the shape of {node.target}'s result depends on data; an accelerator's tensors have "
+                "fixed shapes: keep all elements and select by torch.where"
+            )
         if isinstance(example, torch.Tensor):
             section.values[node] = Value(f"{section.name}{node.name}", example)
         elif isinstance(example, torch.SymInt | torch.SymFloat | torch.SymBool):
             section.values[node] = Value(f"{section.name}{node.name}", symbol_example(example))
+
+
+def _tensors(example: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(example) if isinstance(leaf, torch.Tensor)]
 
 
 def _if(section: Section, node: fx.Node) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import operator
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import onnx
 import torch
 from torch import fx
 
 from weft.errors import SourceError
 from weft.frontend.torch.sections import Section, Value, Weight, where
 from weft.frontend.torch.split import Translation, split
+from weft.frontend.torch.translation import export_quietly, untranslated
 
 # What programs do with carried numbers, as operators on scalar tensors.
 NUMBER_OPERATORS: Mapping[Any, Any] = {
@@ -41,6 +38,18 @@ class Joined:
     inputs: list[tuple[str, Value]] = field(default_factory=list)
     outputs: list[tuple[str, Value]] = field(default_factory=list)
 
+    def module(self) -> fx.GraphModule:
+        """The graph with its weights."""
+        root = torch.nn.Module()
+        for name, weight in self.weights.items():
+            root.register_buffer(name, weight.tensor.detach())
+        # Placeholders and weights may have been appended behind operators; a module wants its placeholders first.
+        return fx.GraphModule(root, self.graph)
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Tensors of the inputs' shapes and dtypes."""
+        return tuple(torch.zeros(tuple(value.example.shape), dtype=value.example.dtype) for _, value in self.inputs)
+
 
 def translate(sections: Sequence[Section], needed: Mapping[str, Sequence[Value]]) -> Translation:
     """ONNX nodes for the straight-line nodes of `sections`; `needed` says which values leave each piece.
@@ -61,9 +70,11 @@ def translate(sections: Sequence[Section], needed: Mapping[str, Sequence[Value]]
     if not results:
         return Translation()
     joined.graph.output(tuple(results))
-    return split(
-        _export(joined), joined.inputs, joined.outputs, {key: each.name for key, each in joined.weights.items()}
-    )
+    try:
+        model = export_quietly(joined.module(), joined.examples())
+    except Exception as error:
+        raise untranslated([node for section in sections for node in section.straight], error) from error
+    return split(model, joined.inputs, joined.outputs, {key: each.name for key, each in joined.weights.items()})
 
 
 def _placeholders(joined: Joined, section: Section) -> dict[str, fx.Node]:
@@ -130,43 +141,3 @@ def _weight_node(joined: Joined, weight: Weight, weight_nodes: dict[int, fx.Node
         joined.weights[target] = weight
         weight_nodes[key] = joined.graph.get_attr(target)
     return weight_nodes[key]
-
-
-def _export(joined: Joined) -> onnx.ModelProto:
-    root = torch.nn.Module()
-    for name, weight in joined.weights.items():
-        root.register_buffer(name, weight.tensor.detach())
-    # Placeholders and weights may have been appended behind operators; a graph wants its placeholders first.
-    module = fx.GraphModule(root, joined.graph)
-    examples = tuple(torch.zeros(tuple(value.example.shape), dtype=value.example.dtype) for _, value in joined.inputs)
-    with _quiet(), torch.no_grad():
-        try:
-            exported = torch.export.export(module, examples, strict=False)
-            program = torch.onnx.export(exported, dynamo=True, verbose=False, optimize=True)
-        except Exception as error:
-            raise SourceError(f"PyTorch's ONNX exporter cannot translate this program: {_reason(error)}") from error
-    assert program is not None
-    return program.model_proto
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause's first line: the exporter wraps it in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks about its own registry."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,0 +1,26 @@
+"""A few random structured programs through each way in, and one with a fresh seed, which a failure names."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+from checks import HAS_TORCH, Figures, check
+
+FRESH = secrets.randbelow(1_000_000)
+SEEDS = {"onnx": (3, 5, 13, 22), "export": (0, 7), "source": (6, 25)}
+CASES = [(way, seed) for way, seeds in SEEDS.items() for seed in (*seeds, FRESH)]
+
+
+@pytest.mark.parametrize(
+    ("way", "seed"), CASES, ids=[f"{way}-{'fresh' if seed == FRESH else seed}" for way, seed in CASES]
+)
+def test_random_program(way: str, seed: int, tmp_path: Path) -> None:
+    if way != "onnx" and not HAS_TORCH:
+        pytest.skip("PyTorch (weft[torch]) is absent")
+    print(f"again: python tests/random_programs/fuzz_dynamic.py --ways {way} --seed {seed} --programs 1")
+    found = check(way, seed, tmp_path)
+    assert isinstance(found, Figures)
+    assert not found.refused
+    assert found.samples
