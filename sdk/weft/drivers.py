@@ -60,8 +60,8 @@ class Drivers:
         self._notes[decision.name] = f"decided on the accelerator: {compared}"
 
     def refuse(self, name: str, why: str) -> None:
-        """Takes note of why the accelerator cannot take a decision, unless the host was chosen."""
-        if not self._notes.get(name, "").startswith("decided by the host, which"):
+        """Takes note of why the accelerator cannot take a decision: the first reason, of the longest run around it."""
+        if not self._notes.get(name, "").startswith("decided by the host"):
             self._notes[name] = f"decided by the host: {why}"
 
     def reported(self, executable: Executable) -> Executable:

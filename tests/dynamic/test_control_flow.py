@@ -123,7 +123,7 @@ def test_an_endless_loop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_values_that_find_no_room_go_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     model = quantized(gated())
-    executable = compiled(model)
+    executable = compiled(model, "host")
     room = find_room
 
     def cramped(pool: Pool, size: int, held: Any) -> int | None:
@@ -303,7 +303,7 @@ def test_liveness() -> None:
 
 
 def dynamic() -> Executable:
-    return compiled(quantized(gated()))
+    return compiled(quantized(gated()), "host")
 
 
 def test_impossible_programs_are_refused() -> None:
