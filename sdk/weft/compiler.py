@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.control_lowering import lower_form
-from weft.dynamic import split
+from weft.dividing import Known, divide
+from weft.dynamic import Splitting, split
 from weft.errors import CompileError
 from weft.frontend import Model, normalize, rebind
 from weft.lowering import Driver, Progress, Request, lower
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
+from weft.selects import Selected, select_branches
 from weft_runtime.control import MAX_BATCH
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
 
@@ -31,7 +33,7 @@ def compile(
     host: str | HostProfile = DEFAULT_HOST,
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
-    driver: Driver = "device",
+    driver: Driver = "auto",
     batch: int = 1,
     progress: Progress = lambda stage, fraction: None,
 ) -> Executable:
@@ -42,8 +44,9 @@ def compile(
     runs where is the cheapest partition for the profile `host` (docs/partitioning.md). `pins` maps node names to
     "cpu", "accelerator" or a target's name; `annotate(node)` may answer the same for any node of the integer graph;
     nodes of the model may carry it as metadata "weft.pin". `driver` says who takes decisions that depend on the input:
-    the accelerator, where it can, or the "host". With a `batch` above 1, up to so many samples of such a model run
-    together, each on its own path, and the host decides (docs/dynamic.md).
+    whatever is cheapest for each ("auto": the accelerator, the host, or nobody, where both branches of an If run), the
+    accelerator wherever it can ("device"), or the "host". With a `batch` above 1, up to so many samples of such a model
+    run together, each on its own path, and the host decides (docs/dynamic.md).
     Raises MachineError for an unknown target, ModelError for a broken model and CompileError for one that cannot be
     compiled as asked.
     """
@@ -54,21 +57,34 @@ def compile(
     normalized = normalize(model, shapes) if model.unbound is None else normalize(rebind(model, shapes))
     profile = host if isinstance(host, HostProfile) else host_profile(host)
     request = Request(tuple(accelerators), profile, pins, annotate, calibration, driver, batch=batch)
-    splitting = split(normalized)
-    if splitting.form is None:
-        if batch != 1:
-            raise CompileError(
-                f"{model.name}: no path depends on the input, so it takes no batch of own paths: "
-                "give the size of its leading extent (shapes, or --shape NAME=SIZE)"
-            )
-        executable = lower(normalized, model, request, progress)
-    else:
-        executable = lower_form(splitting.form, request, progress)
+    executable, splitting = _lowered(normalized, model, request, progress)
     return replace(
         executable, nodes=tuple(_with_refusal(node, splitting.refused) for node in executable.nodes),
         inputs=model.signature, outputs=(model.unbound or model).outputs,
         batch=_batch(model.signature, normalized.inputs), extents=tuple(sorted(normalized.extents.items())),
     )  # fmt: skip
+
+
+def _lowered(normalized: Model, model: Model, request: Request, progress: Progress) -> tuple[Executable, Splitting]:
+    """The program in its own terms, and how its control flow was taken apart."""
+    splitting = split(normalized)
+    if splitting.form is None:
+        if request.batch != 1:
+            raise CompileError(
+                f"{model.name}: no path depends on the input, so it takes no batch of own paths: "
+                "give the size of its leading extent (shapes, or --shape NAME=SIZE)"
+            )
+        return lower(normalized, model, request, progress), splitting
+    known: Known = {}
+    found = Selected(normalized, splitting, {}, None)
+    if request.driver == "auto" and request.batch == 1:
+        found = select_branches(normalized, splitting, request, progress, known)
+    if found.splitting.form is None:  # every decision is a select
+        executable = lower(found.normalized, found.normalized, request, progress)
+    else:
+        divided = found.divided or divide(found.splitting.form, request, progress, known)
+        executable = lower_form(divided, request)
+    return found.reported(executable), splitting
 
 
 def _with_refusal(node: NodeReport, refused: Mapping[str, str]) -> NodeReport:

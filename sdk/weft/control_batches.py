@@ -14,7 +14,8 @@ from weft.errors import CompileError
 from weft.frontend import Model
 from weft.frontend.graph import Graph, is_standard
 from weft.frontend.passes.infer_shapes import InferShapes
-from weft.lowering import Request, lower
+from weft.lowering import Request, emit, prepare
+from weft.partition import Borders
 from weft_runtime.batch_plan import BatchPlan
 from weft_runtime.control import Batching, NetworkBatch
 from weft_runtime.executable import Executable
@@ -51,9 +52,12 @@ class Batches:
     batching: Batching
 
 
-def compile_batches(networks: Sequence[Model], bodies: Sequence[Executable], batch: int, request: Request) -> Batches:
-    """Each sub-network for 2, 4, … up to `batch` samples, and for `batch` itself; a size stays where it is estimated to
-    take less than smaller ones one after the other."""
+def compile_batches(
+    networks: Sequence[Model], borders: Sequence[Borders], bodies: Sequence[Executable], batch: int, request: Request
+) -> Batches:
+    """Each sub-network for 2, 4, … up to `batch` samples, and for `batch` itself, divided with the borders that the
+    bodies for one sample have; a size stays where it is estimated to take less than smaller ones one after the
+    other."""
     singles = tuple(_nanoseconds(each) for each in bodies)
     sizes = sorted({batch, *(1 << bits for bits in range(1, batch.bit_length()) if 1 << bits <= batch)})
     added: list[Executable] = []
@@ -65,7 +69,7 @@ def compile_batches(networks: Sequence[Model], bodies: Sequence[Executable], bat
         mark = len(chosen)
         for size in sizes:
             try:
-                body = _several(network, size, request)
+                body = _several(network, size, request, borders[index])
             except Refused as why:
                 if len(chosen) == mark:
                     alone.append((index, str(why)))
@@ -90,11 +94,12 @@ def without_largest(batches: Batches, singles: int) -> Batches:
     return Batches(bodies, replace(batches.batching, sizes=renumbered))
 
 
-def _several(network: Model, size: int, request: Request) -> Executable:
+def _several(network: Model, size: int, request: Request, borders: Borders) -> Executable:
     """The body for so many samples. Raises Refused."""
     model = batched(network, size)
     try:
-        body = lower(model, model, replace(request, readers="programs"), lambda stage, fraction: None)
+        prepared = prepare(model, model, replace(request, readers="programs"), lambda stage, fraction: None)
+        body = emit(prepared, prepared.partition(borders), request, lambda stage, fraction: None)
     except CompileError as error:
         raise Refused(str(error)) from error
     for host in body.host_graphs:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from weft.control_batches import compile_batches, without_largest
-from weft.dynamic import Form, body_key, gate_nodes, narrow
-from weft.dynamic.form import normalize_network
+from weft.dividing import Body, Divided
+from weft.drivers import Drivers
+from weft.dynamic import Form, gate_nodes
 from weft.dynamic.rewrite import with_networks
-from weft.dynamic.types import is_static
-from weft.errors import CompileError
-from weft.frontend import Model, integerize
 from weft.joining import join_decisions
-from weft.lowering import Progress, Request, lower
+from weft.lowering import Request, emit
+from weft.partition import Borders, Partition
 from weft_runtime.control import ControlFlow, Network
 from weft_runtime.errors import ExecutableError
 from weft_runtime.executable import Executable, HostGraph, NodeReport, Region, Step
@@ -32,52 +31,48 @@ class _Call:
     nodes: tuple[NodeReport, ...]
 
 
-def lower_form(form: Form, request: Request, progress: Progress) -> Executable:
-    """The executable of a program in control-flow form. Raises CompileError, also for pins to unknown nodes."""
-    form = narrow(form.with_networks(tuple(normalize_network(each) for each in form.networks)))
+def lower_form(divided: Divided, request: Request) -> Executable:
+    """The executable of a program in control-flow form whose sub-networks are divided."""
     bodies: list[Executable] = []
-    originals: list[Model] = []
-    numbers: dict[bytes, int] = {}
+    firsts: list[int] = []
+    numbers: dict[tuple[bytes, object], int] = {}
     calls: list[_Call] = []
-    pinned: set[str] = set()
-    integers = tuple(map(integerize, form.networks))
-    gates = gate_nodes(form.with_networks(integers))
-    for index, (network, integer) in enumerate(zip(form.networks, integers, strict=True)):
-        progress("partition", index / len(form.networks))
-        names = [node.name for node in integer.proto.graph.node]
-        pins = {name: where for name, where in request.pins.items() if name in names}
-        pinned |= pins.keys()
-        key = body_key(integer) + repr([(names.index(name), where) for name, where in pins.items()]).encode()
+    integers = tuple(each.integer for each in divided.bodies)
+    gates = gate_nodes(divided.form.with_networks(integers))
+    for index, (each, partition) in enumerate(zip(divided.bodies, divided.residence.partitions, strict=True)):
+        key = (each.key, None if partition is None else _assignment(partition))
         if key not in numbers:
             numbers[key] = len(bodies)
-            bodies.append(_lower_network(network, replace(request, pins=pins)))
-            originals.append(network)
+            bodies.append(_compiled(each, partition))
+            firsts.append(index)
+        names = [node.name for node in each.integer.proto.graph.node]
         own = bodies[numbers[key]].nodes
         reports = tuple(_reported(node, name, gates[index]) for node, name in zip(own, names, strict=True))
         calls.append(_Call(numbers[key], reports))
-    for name in request.pins.keys() - pinned:
-        raise CompileError(
-            f"cannot pin {name!r}: no sub-network has a node of that name; `weft explain` lists the nodes"
-        )
     if request.batch > 1:
-        joined = _with_batches(form, bodies, calls, request, originals)
+        merged = _with_batches(divided, bodies, calls, request, firsts)
+        drivers = Drivers(merged, "host", request.profile)
     else:
-        merged = _merged(form, bodies, calls, request)
-        joined = join_decisions(merged, request.accelerators) if request.driver == "device" else merged
+        merged = _merged(divided.form, bodies, calls, request)
+        drivers = Drivers(merged, request.driver, request.profile)
+    decides_itself = drivers.driver != "host"
+    joined = join_decisions(merged, request.accelerators, drivers) if decides_itself else merged
     regions = (
         each if each.decisions else request.accelerators[each.processor].resident(each) for each in joined.regions
     )  # fmt: skip
-    return replace(joined, regions=tuple(regions))
+    return drivers.reported(replace(joined, regions=tuple(regions)))
 
 
 def _with_batches(
-    form: Form, bodies: list[Executable], calls: list[_Call], request: Request, originals: list[Model]
+    divided: Divided, bodies: list[Executable], calls: list[_Call], request: Request, firsts: list[int]
 ) -> Executable:
-    """The program with its sub-networks in several sizes, decided by the host. Where device memory cannot hold them,
-    the largest size goes."""
-    batches = compile_batches(originals, bodies, request.batch, replace(request, pins={}))
+    """The program with its sub-networks in several sizes, decided by the host; `firsts` are the sub-networks that the
+    bodies were made of. Where device memory cannot hold them, the largest size goes."""
+    networks = [divided.bodies[index].network for index in firsts]
+    borders = [_own_borders(divided.bodies[index], divided.residence.borders[index]) for index in firsts]
+    batches = compile_batches(networks, borders, bodies, request.batch, replace(request, pins={}))
     while True:
-        merged = _merged(form, [*bodies, *batches.bodies], calls, request)
+        merged = _merged(divided.form, [*bodies, *batches.bodies], calls, request)
         assert merged.control is not None
         executable = replace(merged, control=replace(merged.control, batching=batches.batching))
         try:
@@ -90,26 +85,41 @@ def _with_batches(
             return executable
 
 
+def _own_borders(body: Body, borders: Borders) -> Borders:
+    """Borders under the sub-network's own names instead of those of the first of equal bodies."""
+    graph = body.network.proto.graph
+    inputs = dict(zip(body.member.inputs, (value.name for value in graph.input), strict=True))
+    outputs = dict(zip(body.member.outputs, (value.name for value in graph.output), strict=True))
+    made = {inputs[name]: place for name, place in borders.made.items()}
+    return Borders(made, {outputs[name]: places for name, places in borders.read.items()})
+
+
 def _reported(node: NodeReport, name: str, gates: frozenset[str]) -> NodeReport:
     """A body's node under the name that one of its sub-networks has for it."""
     reason = f"{node.reason}; {GATE}" if name in gates else node.reason
     return replace(node, name=name, reason=reason)
 
 
-def _lower_network(normalized: Model, request: Request) -> Executable:
-    if all(is_static(value.type) for value in normalized.proto.graph.input):
-        return lower(normalized, normalized, replace(request, readers="programs"), lambda stage, fraction: None)
-    integer = integerize(normalized)
+def _assignment(partition: Partition) -> object:
+    """What runs where, by names of the first of equal bodies."""
+    groups = partition.chosen.groups
+    return tuple((each.processor, tuple(operator.name for operator in each.operators)) for each in groups)
+
+
+def _compiled(body: Body, partition: Partition | None) -> Executable:
+    if partition is not None and body.member.prepared is not None:
+        return emit(body.member.prepared, partition, body.request, lambda stage, fraction: None)
+    integer = body.integer
     inputs = tuple(value.name for value in integer.inputs)
     outputs = tuple(value.name for value in integer.outputs)
     graph = HostGraph("host_0", integer.proto.SerializeToString(deterministic=True), inputs, outputs)
     nodes = tuple(
         NodeReport(node.name, node.op_type, "host", UNKNOWN_SHAPES, "", 0, 0) for node in integer.proto.graph.node
     )
-    processors = tuple(each.processor for each in request.accelerators)
+    processors = tuple(each.processor for each in body.request.accelerators)
     return Executable(
         processors, (), (graph,), (Step("host", 0),), integer.inputs, integer.outputs, 1, nodes, 0, 0, (),
-        request.calibration,
+        body.request.calibration,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import onnx
 
 from weft.backends import Accelerator
 from weft.conditions import Composite, Condition, DeferredValues, condition_of
+from weft.drivers import Drivers
 from weft.dynamic.rewrite import with_networks
 from weft.ir.device_control import (
     Comparison,
@@ -44,18 +45,19 @@ from weft_runtime.executable import Executable, HostGraph, Region, Step
 __all__ = ["join_decisions"]
 
 
-def join_decisions(executable: Executable, accelerators: Listing[Accelerator]) -> Executable:
+def join_decisions(executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> Executable:
     """The executable with every run of sub-networks and Ifs that its accelerator can decide by itself as one launch.
 
     An If can be decided there when its condition is a function of a number that the accelerator can make of a stored
     tensor (see `weft.conditions`), and when both branches run on the same accelerator alone; likewise a Loop whose
     count is a small constant, and whose body decides nothing else. What the host would compute for a condition is not
-    computed then. What cannot be joined stays as it is, for the host to decide.
+    computed then. What cannot be joined, or what `drivers` takes for cheaper that way, stays as it is, for the host to
+    decide.
     """
     if executable.control is None:
         return executable
     control = split_hosts(executable, executable.control)
-    joiner = _Joining(replace(executable, control=control), accelerators)
+    joiner = _Joining(replace(executable, control=control), accelerators, drivers)
     body = joiner.block(control.body)
     if not joiner.joined:
         return executable
@@ -87,6 +89,11 @@ class _Late:
 
 
 class _Joining(LoopJoining):
+    def __init__(self, executable: Executable, accelerators: Listing[Accelerator], drivers: Drivers) -> None:
+        super().__init__(executable, accelerators)
+        self._drivers = drivers
+        drivers.follow(self.networks, self.hosts)
+
     def block(self, block: Block, scalars: frozenset[str] = frozenset()) -> Block:
         """The block with joined launches in it, and in the blocks inside; `scalars` are read behind it, too."""
         statements, waiting = self._hosts_first(block.statements)
@@ -203,7 +210,10 @@ class _Joining(LoopJoining):
         try:
             request = JoinRequest(name, Sequence(bounded(steps), results))
             region = self.accelerators[next(iter(processors))].join(request)
-        except Unjoinable:
+        except Unjoinable as why:
+            for each in steps:
+                if isinstance(each, Decide | Repeat):
+                    self._drivers.refuse(each.name, str(why))
             return None
         self.joined.update({each.name: name for each in _regions(steps)})
         self.regions.append(region)
@@ -217,8 +227,28 @@ class _Joining(LoopJoining):
 
     def _take(self, statements: Listing[Statement]) -> _Taken:
         """The first statement as steps: of a launch, what the host would compute is left for those that need it. Raises
-        Unjoinable."""
+        Unjoinable, also where the host is to decide."""
         first = statements[0]
+        if not isinstance(first, Branch | Loop):
+            return self._steps(first)
+        try:
+            taken = self._steps(first)
+            self._check(first, taken.steps[0])
+        except Unjoinable as why:
+            self._drivers.refuse(first.name, str(why))
+            raise
+        return taken
+
+    def _check(self, decision: Branch | Loop, step: Piece | Decide | Repeat) -> None:
+        """Raises Unjoinable where the host decides for less."""
+        if isinstance(decision, Loop):
+            return self._drivers.check(decision, is_element=True, condition=None)
+        assert isinstance(step, Decide)
+        composite = self._deferred.composite(self._scalars[decision.condition])
+        is_element = step.comparison.reading.kind == "element"
+        return self._drivers.check(decision, is_element=is_element, condition=composite.model)
+
+    def _steps(self, first: Statement) -> _Taken:
         if self._is_constant(first):
             return _Taken(1, ())
         match first:

@@ -8,17 +8,19 @@ from typing import Literal
 
 from weft.backends import Accelerator, EmittedRegion, RegionRequest, backend
 from weft.frontend import Model, integerize
-from weft.ir import Graph, recognize
-from weft.partition import HOST, Annotate, Group, Partition, choose, extract, resolve_pins
+from weft.ir import Graph, Recognition, recognize
+from weft.partition import HOST, Annotate, Borders, Group, Partition, Pins, choose, extract, resolve_pins
+from weft.partition.borders import ALL_ON_HOST
 from weft.partition.costs import CostModel, HostProfile
 from weft.partition.reports import node_reports, partition_report
 from weft_runtime.executable import Executable, HostGraph, Region, Step
 
-__all__ = ["Driver", "Progress", "Request", "lower"]
+__all__ = ["Driver", "Prepared", "Progress", "Request", "emit", "lower", "prepare"]
 
 Progress = Callable[[str, float], None]
-Driver = Literal["device", "host"]
-"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, or the host."""
+Driver = Literal["auto", "device", "host"]
+"""Who takes the decisions of a model whose path depends on its input: the accelerator where it can, the host, or what
+is cheapest for each ("auto"), also nobody where both branches may run."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Request:
     pins: Mapping[str, str]
     annotate: Annotate | None
     calibration: str
-    driver: Driver = "device"
+    driver: Driver = "auto"
     readers: Literal["host", "programs"] = "host"
     batch: int = 1
 
@@ -46,9 +48,31 @@ class _Part:
     region: EmittedRegion | None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A model without control flow, recognized, before anything is decided: what partitions are chosen from."""
+
+    normalized: Model
+    graph: Graph
+    recognition: Recognition
+    wishes: Pins
+    costs: CostModel
+
+    def partition(self, borders: Borders = ALL_ON_HOST) -> Partition:
+        """The cheapest one. Raises CompileError for a pin that cannot be kept."""
+        return choose(self.graph, self.recognition, self.costs, self.wishes, borders)
+
+
 def lower(normalized: Model, original: Model, request: Request, progress: Progress) -> Executable:
     """The executable of a normalized model, with that model's own inputs and outputs; `original` is the user's model,
     whose nodes may be pinned. Raises CompileError."""
+    prepared = prepare(normalized, original, request, progress)
+    progress("partition", 0.2)
+    return emit(prepared, prepared.partition(), request, progress)
+
+
+def prepare(normalized: Model, original: Model, request: Request, progress: Progress) -> Prepared:
+    """The model's operators and costs. Raises CompileError for pins that name nothing."""
     accelerators = request.accelerators
     progress("integerize", 0.1)
     proto = integerize(normalized).proto
@@ -60,17 +84,19 @@ def lower(normalized: Model, original: Model, request: Request, progress: Progre
     wishes = resolve_pins(
         graph, recognition, original.proto.graph, request.pins, request.annotate, names_of_targets
     )  # fmt: skip
-    costs = CostModel(graph, request.profile, accelerators)
-    progress("partition", 0.2)
-    partition = choose(graph, recognition, costs, wishes)
+    return Prepared(normalized, graph, recognition, wishes, CostModel(graph, request.profile, accelerators))
+
+
+def emit(prepared: Prepared, partition: Partition, request: Request, progress: Progress) -> Executable:
+    """The executable with this partition. Raises CompileError."""
     groups = partition.chosen.groups
     progress("emit", 0.3)
     parts: list[_Part] = []
     for index, each in enumerate(groups):
-        parts.append(_emit(graph, each, index, accelerators))
+        parts.append(_emit(prepared.graph, each, index, request.accelerators))
         progress("emit", 0.3 + 0.7 * (index + 1) / len(groups))
     progress("package", 1.0)
-    return _package(normalized, partition, parts, costs, request.calibration)
+    return _package(prepared.normalized, partition, parts, prepared.costs, request.calibration)
 
 
 def _emit(graph: Graph, each: Group, index: int, accelerators: Sequence[Accelerator]) -> _Part:

@@ -91,7 +91,7 @@ def compile(
     host: str | HostProfile = DEFAULT_HOST,
     pins: Mapping[str, str] = NO_PINS,
     annotate: Annotate | None = None,
-    driver: Driver = "device",
+    driver: Driver = "auto",
     batch: int = 1,
 ) -> Program:
     """Compiles a quantized model for one accelerator or several; see `weft.compiler.compile`.

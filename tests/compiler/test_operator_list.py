@@ -72,6 +72,13 @@ def beyond_a_threshold(q: Qdq, x: str) -> str:
     return q.node("Where", [beyond, x, q.constant(np.float32(-0.1))])
 
 
+def chosen(q: Qdq, x: str) -> str:
+    """One of two activations of one scale, element by element."""
+    other = q.stored(q.node("Sigmoid", [q.dequantize(q.input(IMAGE, "uint8"), SCALE, ZERO, "uint8")]), SCALE, ZERO)
+    beyond = q.node("Greater", [other, q.constant(np.float32(0.3))])
+    return q.stored(q.node("Where", [beyond, x, other]), SCALE, ZERO)
+
+
 def gelu_by_erf(q: Qdq, x: str) -> str:
     scaled = q.node("Erf", [q.node("Div", [x, q.constant(np.float32(np.sqrt(2)))])])
     moved = q.node("Add", [scaled, q.constant(np.float32(1))])
@@ -173,6 +180,7 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "SiLU": (IMAGE, gated),
     "Gelu by Erf": (IMAGE, gelu_by_erf),
     "Where on a comparison": (IMAGE, beyond_a_threshold),
+    "Where of activations": (IMAGE, chosen),
     "Softmax": (TOKENS, single("Softmax", axis=-1)),
     "LogSoftmax": (TOKENS, single("LogSoftmax", axis=-1)),
     "LayerNormalization": (TOKENS, normalized_rows),

@@ -13,9 +13,9 @@ HERE = Path(__file__).parent
 NEED_SKLEARN = ("networks", "suite_data", "sequence_data", "suite", "figures")
 
 for _file in (
-    HERE / "oracle.py", HERE / "agreement.py", EXAMPLES / "onnx_writer.py", EXAMPLES / "networks.py",
-    EXAMPLES / "voice.py", PYTORCH / "suite_data.py", PYTORCH / "sequence_data.py", PYTORCH / "suite.py",
-    PYTORCH / "figures.py", HERE / "loop_networks.py",
+    HERE / "oracle.py", HERE / "agreement.py", HERE / "follower.py", EXAMPLES / "onnx_writer.py",
+    EXAMPLES / "networks.py", EXAMPLES / "voice.py", PYTORCH / "suite_data.py", PYTORCH / "sequence_data.py",
+    PYTORCH / "suite.py", PYTORCH / "figures.py", HERE / "loop_networks.py",
 ):  # fmt: skip
     if _file.stem in sys.modules or (_file.stem in NEED_SKLEARN and importlib.util.find_spec("sklearn") is None):
         continue

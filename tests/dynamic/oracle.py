@@ -93,6 +93,12 @@ class Oracle:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def decided(path: Path, nodes: Any) -> Path:
+    """Of a path, what a program decides whose nodes are reported so: without the Ifs that it made selects."""
+    selected = {node.name for node in nodes if node.op == "If" and node.reason.startswith("no decision: ")}
+    return [step for step in path if step[0] not in selected]
+
+
 def _stacked(slices: list[Any], declared: onnx.ValueInfoProto) -> Any:
     if slices:
         return np.stack(slices)

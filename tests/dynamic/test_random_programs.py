@@ -7,21 +7,27 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
+from follower import Follower
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
-from oracle import Oracle
+from oracle import Oracle, decided
 
 import weft
 from weft.api.race_check import check
+from weft.backends import Target
 from weft.dynamic import integer_graph, split
 from weft.frontend import load, normalize
 from weft.lowering import Driver
-from weft.partition.costs import host_profile
+from weft.partition.costs import HostProfile, host_profile
 from weft_runtime.control import Branch, Loop, statements_within
+from weft_sim.machine import machine
 
 SIZE = 16
 DEPTH = 3
 SLOW_HOST = dataclasses.replace(
     host_profile("cortex-a53"), name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0
+)
+DEAR_LAUNCHES = dataclasses.replace(
+    host_profile("cortex-a53"), name="dear", node_microseconds=200, launch_microseconds=300, transfer_microseconds=50
 )
 
 
@@ -126,14 +132,18 @@ def test_random_program(seed: int) -> None:
     # An If or Loop that multiplies nothing stays whole, for the host, and is no part of the path.
     statements = () if form is None else statements_within(form.body)
     opened = {each.name for each in statements if isinstance(each, Branch | Loop)}
-    drivers: tuple[Driver, ...] = ("device", "host")
-    for driver in drivers:
-        executable = weft.compile(quantized, host=SLOW_HOST, driver=driver).executable
+    ways: list[tuple[Driver, Target, HostProfile]] = [
+        ("device", "weft-16", SLOW_HOST), ("host", "weft-16", SLOW_HOST),
+        ("auto", Follower(machine("weft-16")), DEAR_LAUNCHES),  # there, most small branches become selects
+    ]  # fmt: skip
+    for driver, target, host in ways:
+        executable = weft.compile(quantized, target, host=host, driver=driver).executable
         assert not check(executable).findings
         with weft.Session(executable) as session:
             for row, (outputs, path) in zip(samples, wanted, strict=True):
                 found = session.run({"vector": row[None]})
                 taken = session.profile.paths[0] if session.profile.paths else ()
-                assert [(each.name, each.outcome) for each in taken] == [step for step in path if step[0] in opened]
+                steps = [step for step in decided(path, executable.nodes) if step[0] in opened]
+                assert [(each.name, each.outcome) for each in taken] == steps
                 for name, array in outputs.items():
                     np.testing.assert_array_equal(found[name], array)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
 
 from weft.api.arrays import Arrays, random_arrays
 from weft.api.execution import RunReport
@@ -21,16 +19,14 @@ from weft.api.preparation import PrepareOptions, Source, open_variants
 from weft.api.progress import Progress, quiet
 from weft.backends import Target
 from weft.deployment import Arrivals, Figures, Played, Setting, figures_of, play
-from weft.errors import DeviceError, ModelError, WeftError
+from weft.errors import DeviceError, WeftError
 from weft.frontend import Model
-from weft.frontend.passes.infer_shapes import InferShapes
-from weft.ir import Graph
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
-from weft.partition.costs.host import host_nanoseconds
+from weft.partition.costs.graphs import graph_nanoseconds
 from weft.report import DeploymentView
 from weft_runtime.artifact import is_artifact
 from weft_runtime.dispatch import Phase, Task, Work, tasks_of
-from weft_runtime.executable import Executable, HostGraph, TensorBinding
+from weft_runtime.executable import Executable, TensorBinding
 from weft_runtime.inputs import check_inputs, split_samples
 from weft_runtime.profile import Profile
 from weft_runtime.session import Session
@@ -244,13 +240,3 @@ def task_nanoseconds(executable: Executable, profile: HostProfile, cycles: Seque
 def _tensors(bindings: Sequence[TensorBinding]) -> int:
     """A tensor in two layouts is one tensor."""
     return len({each.name for each in bindings})
-
-
-def graph_nanoseconds(host: HostGraph, profile: HostProfile) -> int:
-    """What a host graph takes on a host. Raises ModelError where it cannot be read."""
-    try:
-        proto = onnx.load_model_from_string(host.model)
-    except DecodeError as error:
-        raise ModelError(f"host graph {host.name!r} cannot be read: {error}") from error
-    graph = Graph(InferShapes().run(Model(proto, name=host.name)).proto)
-    return sum(host_nanoseconds(graph, node, profile) for node in graph.nodes)

@@ -52,7 +52,7 @@ class PrepareOptions:
     host: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     annotate: Annotate | None = None
-    driver: Driver = "device"
+    driver: Driver = "auto"
     batch: int = 1
     quantization: QuantizeOptions = field(default_factory=QuantizeOptions)
 

@@ -57,6 +57,10 @@ class Accelerator(ABC):
     """One processor to compile for: a backend with its parameters."""
 
     processor: Processor
+    keeps_values: ClassVar[bool] = False
+    """Whether `resident` has an effect, so that a value between two regions of a dynamic program is not transferred."""
+    decides: ClassVar[bool] = False
+    """Whether `join` mostly can: it is what running both branches of an If is compared with."""
 
     @abstractmethod
     def refuse(self, operator: Operator) -> str | None:

@@ -43,6 +43,9 @@ class NpuAccelerator(Accelerator):
     """One machine configuration, and which mechanisms of the compiler to use for it. `tiles` may choose tiles; without
     it, those that tuning has found are taken, or the best of few."""
 
+    keeps_values = True
+    decides = True
+
     def __init__(
         self, machine: MachineConfig, tiles: TileChoices | None = None, options: ScheduleOptions = EVERYTHING
     ) -> None:

@@ -10,8 +10,8 @@ from onnx import helper, numpy_helper
 
 from weft.dynamic import Form, assemble, narrow
 from weft.dynamic.form import normalize_network
-from weft.dynamic.split import COMPUTING
 from weft.frontend import Model
+from weft.frontend.common_nodes import PRODUCTS
 from weft.frontend.renaming import renamed
 from weft.frontend.topology import all_nodes, used_names
 
@@ -85,7 +85,7 @@ def _branches(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
 
 def _skippable(node: onnx.NodeProto, writer: _Writer, outcomes: dict[str, str]) -> Nodes:
     bodies = _branches(node)
-    multiplying = [key for key, body in bodies.items() if any(each.op_type in COMPUTING for each in all_nodes(body))]
+    multiplying = [key for key, body in bodies.items() if any(each.op_type in PRODUCTS for each in all_nodes(body))]
     if not multiplying:  # a node of the host in the dynamic network, too
         return [node]
     if len(multiplying) != 1:

@@ -68,7 +68,7 @@ def compile_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
-    driver: DriverOption = "device",
+    driver: DriverOption = "auto",
     batch: BatchOption = 1,
     seed: SeedOption = 0,
     json: JsonOption = False,

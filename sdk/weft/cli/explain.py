@@ -38,7 +38,7 @@ def explain_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
-    driver: DriverOption = "device",
+    driver: DriverOption = "auto",
     batch: BatchOption = 1,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of what runs where.")

@@ -77,14 +77,16 @@ def pins_of(values: list[str] | None) -> dict[str, str]:
 
 
 def _known_driver(value: str) -> str:
-    if value not in ("device", "host"):
-        raise typer.BadParameter(f"{value!r} is neither device nor host")
+    if value not in ("auto", "device", "host"):
+        raise typer.BadParameter(f"{value!r} is neither auto nor device nor host")
     return value
 
 
-def driver_of(value: str) -> Literal["device", "host"]:
+def driver_of(value: str) -> Literal["auto", "device", "host"]:
     """What `DriverOption` gave."""
-    return "host" if value == "host" else "device"
+    if value == "host":
+        return "host"
+    return "device" if value == "device" else "auto"
 
 
 def _known_host(value: str | None) -> str | None:
@@ -165,9 +167,9 @@ DriverOption = Annotated[
     str,
     typer.Option(
         "--driver",
-        metavar="device|host",
+        metavar="auto|device|host",
         callback=_known_driver,
-        help="Who takes decisions that depend on the input: the accelerator where it can, or the host.",
+        help="Who takes decisions that depend on the input: the cheaper of both, the accelerator, or the host.",
     ),
 ]
 BatchOption = Annotated[

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weft.codegen.arranged import MOST_PROGRAMS, Memo
 from weft.codegen.region import LoweredRegion
 from weft.errors import CompileError
 from weft_runtime.profile import charged_cycles
@@ -30,16 +31,37 @@ class RegionEstimate:
 
 def estimate_region(name: str, region: LoweredRegion, config: MachineConfig) -> RegionEstimate:
     """Runs the program without data. Raises CompileError if it faults, which would be a bug of the emitter."""
+    key = (config, region.shape, len(region.constants), region.workspace_bytes, region.io_bytes)
+    known = None if region.shape is None else _TIMES.get(key)
+    if known is None:
+        known = _timed(name, region, config)
+        if region.shape is not None:
+            _TIMES.put(key, known)
+    by_node: dict[str, int] = {}
+    for index, cycles in known.charged:
+        by_node[region.sources[index]] = by_node.get(region.sources[index], 0) + cycles
+    return RegionEstimate(known.cycles, by_node)
+
+
+@dataclass(frozen=True)
+class _Time:
+    """Cycles of a program, and those charged to instructions, by place, in the order of execution."""
+
+    cycles: int
+    charged: tuple[tuple[int, int], ...]
+
+
+_TIMES: Memo[_Time] = Memo(MOST_PROGRAMS)
+
+
+def _timed(name: str, region: LoweredRegion, config: MachineConfig) -> _Time:
     program = encode_program(region.instructions)
     result = time_program(config, program, len(region.constants), region.workspace_bytes, region.io_bytes)
     if result.fault is not None:
         cause = f"{result.fault.cause}: {result.fault.detail}"
         raise CompileError(f"region {name!r}: emitted instruction {result.fault.instruction} is wrong ({cause})")
-    by_node: dict[str, int] = {}
-    for event, cycles in zip(result.events, charged_cycles(result.events), strict=True):
-        source = region.sources[int(event["index"])]
-        by_node[source] = by_node.get(source, 0) + int(cycles)
-    return RegionEstimate(result.cycles, by_node)
+    charged = zip(result.events, charged_cycles(result.events), strict=True)
+    return _Time(result.cycles, tuple((int(event["index"]), int(cycles)) for event, cycles in charged))
 
 
 def time_program(

@@ -20,6 +20,7 @@ from weft.codegen.layer_norm import emit_layer_norm, layer_norm_rows
 from weft.codegen.matrix_product import emit_matrix_product, product_tile
 from weft.codegen.movement import emit_movement, plan_movement
 from weft.codegen.pooling import emit_average_pool, emit_max_pool, pool_tile
+from weft.codegen.select import emit_select, select_fits
 from weft.codegen.softmax import emit_softmax, softmax_tile
 from weft.codegen.transposed import emit_transposed, transposed_fits
 from weft.errors import CompileError
@@ -39,6 +40,7 @@ from weft.ir.operators import (
 )
 from weft.ir.products import MatrixProduct
 from weft.ir.rows import LayerNorm, Softmax
+from weft.ir.select import Select
 from weft.ir.transposed import TransposedConvolution
 from weft.schedule.areas import Areas
 from weft_sim.isa import TABLE_ENTRIES
@@ -138,6 +140,7 @@ KINDS: Mapping[type[Operator], Kind] = MappingProxyType(
         ChannelAffine: _tiled(affine_tile, emit_affine),
         ChannelSlopes: _tiled(affine_tile, emit_affine),
         TableLookup: Kind(_table_fits, emit_table),
+        Select: Kind(select_fits, emit_select),
         MaxPool: _tiled(pool_tile, emit_max_pool),
         AveragePool: _tiled(pool_tile, emit_average_pool),
         Softmax: _tiled(softmax_tile, emit_softmax),

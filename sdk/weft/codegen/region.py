@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from weft.codegen.arranged import Arranged, arrange
 from weft.codegen.chain.choose import ChainCosts, choose_chains
 from weft.codegen.chain.emit import emit_chain
 from weft.codegen.chain.layout import ChainPlan
@@ -47,7 +48,8 @@ DEFAULT = Schedule()
 @dataclass(frozen=True)
 class LoweredRegion:
     """A region's program before packaging. `sources` names the ONNX node of each instruction, `chains` the
-    operators of each chain."""
+    operators of each chain, `shape` is equal for programs that take the same time instruction by instruction (None:
+    unknown)."""
 
     instructions: tuple[Instruction, ...]
     sources: tuple[str, ...]
@@ -57,6 +59,7 @@ class LoweredRegion:
     inputs: tuple[TensorBinding, ...]
     outputs: tuple[TensorBinding, ...]
     chains: tuple[tuple[str, ...], ...]
+    shape: Hashable | None = None
 
 
 def lower_region(
@@ -84,28 +87,38 @@ def lower_region(
     table = AccessTable(config, ANY_DRAM)
     if beside:
         context, order = _emit_beside(operators, storage, table, schedule)
+        registers = storage.registers(len(context.constants.data))
+        program = _synchronized(order, table, registers)
     else:
         context = Context(
             config, Areas.of(config), storage=storage.blocked, raw_inputs=storage.raw, tiles=schedule.tiles
         )
         iterations = _emit_all(operators, chains, context)
-        order = _ordered(iterations, table, storage.registers(len(context.constants.data)), schedule.options)
-    order.append((Halt(), ""))
-    registers = storage.registers(len(context.constants.data))
-    plain = [instruction for instruction, _ in order]
+        registers = storage.registers(len(context.constants.data))
+        if schedule.options.hiding:
+            program = arrange(iterations, table, registers)
+        else:
+            program = _synchronized(one_by_one(iterations), table, registers)
     return LoweredRegion(
-        tuple(synchronize(config, plain, registers, table)),
-        tuple(source for _, source in order),
+        program.instructions,
+        program.sources,
         bytes(context.constants.data),
         storage.workspace_bytes,
         storage.io_bytes,
         storage.input_bindings,
         storage.output_bindings,
         tuple(tuple(member.name for member in chain.members) for chain in chains.values()),
+        program.shape,
     )
 
 
 Ordered = list[tuple[Instruction, str]]
+
+
+def _synchronized(order: Ordered, table: AccessTable, registers: Sequence[int]) -> Arranged:
+    whole = [*order, (Halt(), "")]
+    tokens = synchronize(table.config, [instruction for instruction, _ in whole], registers, table)
+    return Arranged(tuple(tokens), tuple(source for _, source in whole), None)
 
 
 def chosen_chains(

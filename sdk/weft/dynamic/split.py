@@ -12,8 +12,10 @@ from weft.dynamic.form import Form
 from weft.dynamic.network import Scope, Values
 from weft.dynamic.scan import scan_as_loop
 from weft.dynamic.types import Refused, generalized, scalar_type, sequence_of, slice_shape
+from weft.frontend.common_nodes import PRODUCTS
 from weft.frontend.graph import is_standard
 from weft.frontend.model import Model, dtype_name
+from weft.frontend.origins import is_emptied
 from weft.frontend.passes.lift_constants import constant_value
 from weft.frontend.renaming import renamed
 from weft.frontend.topology import all_nodes, nesting, sort_nodes, subgraphs, used_names
@@ -22,11 +24,8 @@ from weft_runtime.steps import TensorSignature
 
 __all__ = ["COMPUTING", "Splitting", "split"]
 
-COMPUTING = frozenset({
-    "Conv", "ConvTranspose", "MatMul", "Gemm", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "LSTM",
-    "GRU", "RNN",
-})  # fmt: skip
-"""Operators that are worth an accelerator: an If, Loop or Scan is opened where one of them is inside."""
+COMPUTING = PRODUCTS | {"QuantizeLinear"}
+"""An If, Loop or Scan is opened where one of these is inside, or was until it was moved in front."""
 
 CONTROL = ("If", "Loop", "Scan")
 ROUNDS = 8
@@ -61,7 +60,7 @@ def split(model: Model) -> Splitting:
 
 def _worth_opening(node: onnx.NodeProto) -> bool:
     inside = (each for graph in subgraphs(node) for each in all_nodes(graph))
-    return is_standard(node, *CONTROL) and any(each.op_type in COMPUTING for each in inside)
+    return is_standard(node, *CONTROL) and (is_emptied(node) or any(each.op_type in COMPUTING for each in inside))
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], wanted: Iterable[str]) -> list[onnx.NodeProto]:

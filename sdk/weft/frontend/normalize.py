@@ -12,6 +12,7 @@ from weft.frontend.passes.fold_batch_norm import FoldBatchNorm
 from weft.frontend.passes.fold_bias_add import FoldBiasAdd
 from weft.frontend.passes.fold_channel_scale import FoldChannelScale
 from weft.frontend.passes.fold_constants import FoldConstants
+from weft.frontend.passes.hoist_common import HoistCommonNodes
 from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.passes.inline_conditions import InlineConditions
 from weft.frontend.passes.inline_functions import InlineFunctions
@@ -41,6 +42,7 @@ def opening_passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         InlineConditions(),
         UpgradeOpset(),
         LiftConstants(),
+        HoistCommonNodes(),
         UniqueNames(),
         BoundLoops(),
         InferShapes(),

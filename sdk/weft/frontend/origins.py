@@ -9,6 +9,7 @@ import onnx
 ORIGINS_KEY = "weft.nodes"
 PIN_KEY = "weft.pin"
 REASON_KEY = "weft.reason"
+EMPTIED_KEY = "weft.emptied"
 SEPARATOR = ";;"
 
 
@@ -42,6 +43,16 @@ def give_reason(node: onnx.NodeProto, reason: str) -> None:
 def reason(node: onnx.NodeProto) -> str:
     """Why a pass left the node to the host; empty where none said so."""
     return _get(node, REASON_KEY) or ""
+
+
+def mark_emptied(node: onnx.NodeProto) -> None:
+    """Writes into an If that products were moved out of its branches, so that it belongs between two of them."""
+    _set(node, EMPTIED_KEY, "1")
+
+
+def is_emptied(node: onnx.NodeProto) -> bool:
+    """Whether products were moved out of an If's branches."""
+    return _get(node, EMPTIED_KEY) is not None
 
 
 def _get(node: onnx.NodeProto, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.partition.borders import Borders
 from weft.partition.choose import Candidate, Partition, choose
 from weft.partition.host import extract
 from weft.partition.pins import Annotate, Pins, resolve_pins
@@ -11,6 +12,7 @@ from weft.partition.regions import HOST, Group, group
 __all__ = [
     "HOST",
     "Annotate",
+    "Borders",
     "Candidate",
     "Group",
     "Partition",

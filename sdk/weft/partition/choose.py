@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from weft.errors import CompileError
 from weft.ir import Graph, Operator, Recognition
 from weft.partition.assignment import assign
+from weft.partition.borders import ALL_ON_HOST, Borders
 from weft.partition.costs import CostModel
 from weft.partition.evaluate import PartitionCost, partition_cost
 from weft.partition.pins import Pins
@@ -45,13 +46,16 @@ class Partition:
     offers: Offers
 
 
-def choose(graph: Graph, recognition: Recognition, costs: CostModel, pins: Pins) -> Partition:
+def choose(
+    graph: Graph, recognition: Recognition, costs: CostModel, pins: Pins, borders: Borders = ALL_ON_HOST
+) -> Partition:
     """The cheapest of three candidates, all with the user's pins; of equal ones the first: the optimal assignment, each
-    operator on the fastest accelerator that takes it, and everything on the host.
+    operator on the fastest accelerator that takes it, and everything on the host. `borders` says where inputs come from
+    and outputs go to.
 
     Raises CompileError for a pin to an accelerator that cannot be.
     """
-    chooser = _Chooser(graph, recognition, costs, pins)
+    chooser = _Chooser(graph, recognition, costs, pins, borders)
     everything = chooser.fastest()
     greedy = chooser.candidate(TAKE_EVERYTHING, everything)
     chooser.check_pins(greedy)
@@ -62,8 +66,10 @@ def choose(graph: Graph, recognition: Recognition, costs: CostModel, pins: Pins)
 
 
 class _Chooser:
-    def __init__(self, graph: Graph, recognition: Recognition, costs: CostModel, pins: Pins) -> None:
-        self.graph, self.costs, self.pins = graph, costs, pins
+    def __init__(
+        self, graph: Graph, recognition: Recognition, costs: CostModel, pins: Pins, borders: Borders
+    ) -> None:  # fmt: skip
+        self.graph, self.costs, self.pins, self.borders = graph, costs, pins, borders
         self.operators = recognition.operators
         self.insisted = frozenset(pins.accelerators)
         self.reasons = dict(recognition.refused)
@@ -109,7 +115,7 @@ class _Chooser:
                 reasons.update(dict.fromkeys(operator.nodes, self.pins.host[operator.name]))
         groups = tuple(group(self.graph, placements))
         taken = frozenset(operator.name for placement in placements for operator in placement.operators)
-        return Candidate(name, taken, groups, reasons, partition_cost(groups, self.costs))
+        return Candidate(name, taken, groups, reasons, partition_cost(groups, self.costs, self.borders))
 
     def optimum(self) -> Candidate | None:
         """The optimal assignment, repaired: what cannot stay on its accelerator without neighbours that went elsewhere
@@ -123,7 +129,7 @@ class _Chooser:
             for index in range(len(self.costs.accelerators))
         ]
         allowed = dict.fromkeys(self.pins.accelerators, False)
-        units = units_of(self.graph, everything, self.offers, self.costs, allowed)
+        units = units_of(self.graph, everything, self.offers, self.costs, allowed, self.borders)
         problem, best, fastest = units.problem, None, self.fastest()
         for _ in range(MOST_REPAIRS):
             choice = assign(problem).choice

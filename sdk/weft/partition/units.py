@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from weft.ir import Graph, Operator, Tensor
 from weft.partition.assignment import Problem, Unit
 from weft.partition.assignment import Tensor as Crossing
+from weft.partition.borders import ALL_ON_HOST, Borders
 from weft.partition.costs import CostModel
 from weft.partition.placement import Placement
 from weft.partition.regions import Member, members_of
@@ -17,6 +18,8 @@ __all__ = ["HOST_NAME", "Offers", "Units", "units_of"]
 HOST_NAME = "host"
 CALLER = "(caller)"
 """The unit that makes the model's inputs and reads its outputs: on the host, for nothing."""
+NEIGHBOUR = "(neighbour)"
+"""The unit that makes inputs, or reads outputs, beyond the border on an accelerator."""
 
 Offers = Mapping[str, Mapping[int, Operator]]
 """By name, an operator as each accelerator (index) that can have it would have it."""
@@ -32,7 +35,12 @@ class Units:
 
 
 def units_of(
-    graph: Graph, everything: Sequence[Placement], offers: Offers, costs: CostModel, host_allowed: Mapping[str, bool]
+    graph: Graph,
+    everything: Sequence[Placement],
+    offers: Offers,
+    costs: CostModel,
+    host_allowed: Mapping[str, bool],
+    borders: Borders = ALL_ON_HOST,
 ) -> Units:
     """The problem whose movable units are the operators of `everything`, each on the accelerators that offer it.
 
@@ -41,11 +49,17 @@ def units_of(
     share on the host are counted for each.
     """
     members = members_of(graph, everything)
-    units = [Unit(CALLER, (0, *[None] * len(costs.accelerators)))]
+    places = range(1 + len(costs.accelerators))
+    beyond = [
+        Unit(NEIGHBOUR if place else CALLER, tuple(0 if each == place else None for each in places)) for place in places
+    ]
+    units = [*beyond]
     units += [_unit(member, offers, costs, host_allowed) for member in members]
     names = (HOST_NAME, *(each.processor.name for each in costs.accelerators))
-    problem = Problem(names, tuple(units), tuple(_crossings(graph, members, offers, costs)))
-    return Units(problem, (None, *(None if each.operator is None else each.operator.name for each in members)))
+    problem = Problem(names, tuple(units), tuple(_crossings(graph, members, offers, costs, borders)))
+    return Units(
+        problem, (*[None] * len(beyond), *(None if each.operator is None else each.operator.name for each in members))
+    )
 
 
 def _unit(member: Member, offers: Offers, costs: CostModel, host_allowed: Mapping[str, bool]) -> Unit:
@@ -60,13 +74,16 @@ def _unit(member: Member, offers: Offers, costs: CostModel, host_allowed: Mappin
     return Unit(name, (host, *there))
 
 
-def _crossings(graph: Graph, members: Sequence[Member], offers: Offers, costs: CostModel) -> list[Crossing]:
-    """The tensors that an operator makes or reads, with their readers."""
+def _crossings(
+    graph: Graph, members: Sequence[Member], offers: Offers, costs: CostModel, borders: Borders
+) -> list[Crossing]:
+    """The tensors that an operator makes or reads, with their readers. HOST and the accelerators' indices, plus 1, are
+    the units beyond the border."""
     tensors: dict[str, Tensor] = {}
     producer: dict[str, int] = {}
     readers: dict[str, list[int]] = {}
     operators: dict[str, list[str]] = {}
-    for index, member in enumerate(members, start=1):
+    for index, member in enumerate(members, start=1 + len(costs.accelerators)):
         producer.update(dict.fromkeys(member.writes, index))
         for name in dict.fromkeys(member.reads):
             readers.setdefault(name, []).append(index)
@@ -75,11 +92,11 @@ def _crossings(graph: Graph, members: Sequence[Member], offers: Offers, costs: C
             for each in member.operator.inputs:
                 operators.setdefault(each.name, []).append(member.operator.name)
     for name in graph.output_names:
-        readers.setdefault(name, []).append(0)
+        readers.setdefault(name, []).extend(1 + place for place in sorted(borders.readers(name)))
     return [
         Crossing(
             name,
-            producer.get(name, 0),
+            producer.get(name, 1 + borders.maker(name)),
             tuple(readers.get(name, ())),
             _moves(tensor, [offers[each] for each in operators.get(name, ())], costs),
         )

@@ -18,7 +18,7 @@ REDUCING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax", "LayerN
 # Outputs are a selection of the inputs, so they share their scale and zero point.
 MOVING = (
     "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Pad", "Resize",
-    "Concat", "MaxPool", "GlobalMaxPool", "DepthToSpace", "SpaceToDepth", "Expand", "Tile",
+    "Concat", "MaxPool", "GlobalMaxPool", "DepthToSpace", "SpaceToDepth", "Expand", "Tile", "Where",
 )  # fmt: skip
 FUSED = ("Relu", "Clip")
 FUSES_INTO = ("Conv", "ConvTranspose", "MatMul", "Gemm", *BINARY)
@@ -43,6 +43,8 @@ def is_computing(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def is_moving(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether a node only selects and moves float32 activations."""
+    if is_standard(node, "Where"):
+        return _selects_activations(graph, node)
     if not is_standard(node, *MOVING) or not node.input or not _is_float(graph, node.input[0]):
         return False
     results = node.output if node.op_type == "Split" else node.output[:1]
@@ -70,6 +72,8 @@ def is_selecting(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def moved_inputs(node: onnx.NodeProto) -> tuple[str, ...]:
     """The inputs whose values a moving node passes on (the others are shapes, axes, indices)."""
+    if node.op_type == "Where":
+        return tuple(node.input[1:3])
     return tuple(node.input) if node.op_type == "Concat" else (node.input[0],)
 
 
@@ -82,6 +86,15 @@ def pad_value(graph: Graph, node: onnx.NodeProto) -> float | None:
         return 0.0
     value = graph.constant(node.input[2])
     return None if value is None or value.size != 1 else float(value.reshape(()))
+
+
+def _selects_activations(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a Where chooses between two float32 activations of its result's shape."""
+    names = (*node.input[1:3], node.output[0])
+    if len(node.input) != 3 or not all(_is_float(graph, name) for name in names):
+        return False
+    shapes = {graph.static_shape(name) for name in names}
+    return len(shapes) == 1 and None not in shapes and not any(name in graph.constants for name in names)
 
 
 def _pad_value_is_storable(graph: Graph, node: onnx.NodeProto) -> bool:

@@ -90,8 +90,8 @@ def operand_names(graph: Graph, node: onnx.NodeProto) -> tuple[str, ...]:
 def share_ranges(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> SharedRanges:
     """The stored tensors in groups of those that only differ by data movement, each group with one range.
 
-    A moved tensor takes its source's range. The inputs of a Concat and its output share the union of their
-    ranges, unless that would widen one of them more than fourfold: then each keeps its own, and Concat
+    A moved tensor takes its source's range. The inputs of a Concat or Where and its output share the union of their
+    ranges, unless that would widen one of them more than fourfold: then each keeps its own, and what joins them
     requantizes.
     """
     groups = SharedRanges({name: _with_zero(ranges[name]) for name in plan.activations})
@@ -99,7 +99,7 @@ def share_ranges(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> Share
         if node.name not in plan.nodes or not is_selecting(graph, node):
             continue
         sources = [name for name in moved_inputs(node) if name not in graph.constants]
-        if node.op_type == "Concat" and not groups.may_join(sources, CONCAT_LOSS):
+        if node.op_type in ("Concat", "Where") and not groups.may_join(sources, CONCAT_LOSS):
             continue
         value = pad_value(graph, node) if node.op_type == "Pad" else None
         groups.join([*sources, *(name for name in node.output if name)])

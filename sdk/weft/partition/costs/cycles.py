@@ -22,6 +22,7 @@ from weft.codegen.region import lower_region
 from weft.errors import CompileError
 from weft.ir import Movement, Operator, TableLookup, Tensor, View
 from weft.ir.operators import Convolution
+from weft.ir.select import Select
 from weft.partition.costs.cache import NumberCache, cache_folder
 from weft_sim.machine import MachineConfig
 
@@ -90,6 +91,8 @@ def _describe(operator: Operator) -> Any:
     for field in dataclasses.fields(operator):
         if field.name not in ("name", "nodes"):
             fields[field.name] = _value(getattr(operator, field.name), with_scale)
+    if isinstance(operator, Select):
+        fields["table"] = operator.threshold is None
     if isinstance(operator, Movement):
         fields["index"] = hashlib.sha256(operator.index.tobytes()).hexdigest()
     return fields

@@ -71,6 +71,13 @@ class CostModel:
     def transfer(self, tensor: Tensor, index: int, readers: Sequence[Operator] = ()) -> int:
         """One tensor between host and accelerator: packed or unpacked by the host, and over the bus. `readers` are the
         operators of a region that it is packed for; none where the host takes it."""
-        size = self.accelerators[index].stored_bytes(tensor, readers)
+        return self._moved(self.accelerators[index].stored_bytes(tensor, readers))
+
+    def fetch(self, name: str, index: int) -> int:
+        """A value that is on an accelerator, taken by the host, which knows no more than its shape."""
+        shape = self.graph.shape(name)
+        return self._moved(0 if shape is None else math.prod(shape))
+
+    def _moved(self, size: int) -> int:
         rates = 1 / self.profile.bus_gbytes + 1 / self.profile.packing_gbytes
         return math.ceil(1000 * self.profile.transfer_microseconds + size * rates)
