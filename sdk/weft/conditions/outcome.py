@@ -81,7 +81,10 @@ def _around(composite: Composite) -> tuple[list[int], Truth]:
     constants = {each.name: numpy_helper.to_array(each) for each in composite.model.graph.initializer}
     name = composite.output
     while name in makers and is_standard(makers[name], *LOGICAL, *PASSING):
-        name = next((each for each in makers[name].input if each not in constants), "")
+        others = [each for each in makers[name].input if each not in constants]
+        if len(others) != 1:
+            raise Unjoinable("the condition joins a sum with something else")
+        name = others[0]
     comparing = makers.get(name)
     if comparing is None or not is_standard(comparing, *COMPARING):
         raise Unjoinable("the condition does more with a sum than compare it")
