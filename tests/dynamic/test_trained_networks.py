@@ -121,3 +121,19 @@ def test_decisions_on_the_device_are_one_launch(name: str) -> None:
     assert overhead < 500 * decisions
     least, most = min(cycles), max(cycles)
     assert np.mean(cycles[most]) - np.mean(cycles[least]) > 10_000  # all decisions of a sample: 2,000 at most
+
+
+@pytest.mark.parametrize("name", ["blockdrop", "msdnet", "ranet", "shallow_deep_mobilenet", "shallow_deep_resnet"])
+def test_decisions_on_several_elements_are_one_launch(name: str) -> None:
+    """Confidences, and gates out of one layer: the host launches once, each decision costs less than 500 cycles."""
+    evaluation = SUITE[name].data().evaluation
+    more, decisions = 0, 0
+    with weft.Session(built(name)) as device, weft.Session(built(name, "host")) as host:
+        for index in range(8):
+            device.run(evaluation.sample(index))
+            host.run(evaluation.sample(index))
+            assert len(device.profile.regions) == 1
+            assert device.profile.paths == host.profile.paths
+            more += device.profile.cycles - host.profile.cycles
+            decisions += len(device.profile.paths[0])
+    assert more < 500 * decisions

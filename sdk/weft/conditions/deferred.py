@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from weft.frontend.renaming import renamed
-from weft.frontend.topology import all_graphs, used_names
+from weft.frontend.topology import subgraphs, used_names
 from weft.ir.device_control import Unjoinable
 from weft_runtime.executable import HostGraph
 
@@ -132,11 +132,11 @@ class _Builder:
 
 def _needed(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
     """The nodes that an output depends on, in order."""
-    if sum(1 for _ in all_graphs(graph)) > 1:
-        raise Unjoinable("its condition is computed in subgraphs")
     wanted, kept = {output}, []
     for node in reversed(graph.node):
         if not wanted.isdisjoint(node.output):
             kept.append(node)
             wanted |= used_names(node)
+    if any(next(subgraphs(node), None) is not None for node in kept):
+        raise Unjoinable("its condition is computed in subgraphs")
     return kept[::-1]

@@ -22,6 +22,7 @@ MOST_PLACES = 4096
 """Each place is tried by itself."""
 SUM_LIMIT = 1 << 24
 PASSING = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+LOGICAL = ("And", "Not", "Or", "Xor")
 COMPARING = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 
 Truth = npt.NDArray[np.bool_]
@@ -77,13 +78,16 @@ def _truth(found: npt.NDArray[np.generic]) -> Truth:
 def _around(composite: Composite) -> tuple[list[int], Truth]:
     """A sum's condition is a comparison with a constant: what it is just below it, there, and just above."""
     makers = {name: node for node in composite.model.graph.node for name in node.output}
+    constants = {each.name: numpy_helper.to_array(each) for each in composite.model.graph.initializer}
     name = composite.output
-    while name in makers and is_standard(makers[name], "Not", *PASSING):
-        name = makers[name].input[0]
+    while name in makers and is_standard(makers[name], *LOGICAL, *PASSING):
+        others = [each for each in makers[name].input if each not in constants]
+        if len(others) != 1:
+            raise Unjoinable("the condition joins a sum with something else")
+        name = others[0]
     comparing = makers.get(name)
     if comparing is None or not is_standard(comparing, *COMPARING):
         raise Unjoinable("the condition does more with a sum than compare it")
-    constants = {each.name: numpy_helper.to_array(each) for each in composite.model.graph.initializer}
     limits = [constants[each] for each in comparing.input if each in constants]
     sums = [each for each in comparing.input if each not in constants]
     if len(limits) != 1 or limits[0].size != 1 or limits[0].dtype not in (np.int32, np.int64):
@@ -95,6 +99,8 @@ def _around(composite: Composite) -> tuple[list[int], Truth]:
         raise Unjoinable("the condition changes a sum before it compares it")
     limit = int(np.clip(limits[0].reshape(-1)[0], -1, SUM_LIMIT + 1))
     numbers = [limit - 1, limit, limit + 1]
+    if sum(is_standard(node, *COMPARING) for node in composite.model.graph.node) > 1:
+        raise Unjoinable("the condition compares several sums")
     tail = _tail(composite, makers[sums[0]].output[0], str(limits[0].dtype))
     program = program_of(tail, composite.output)
     shape = [1] * len(limits[0].shape)

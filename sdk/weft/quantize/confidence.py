@@ -11,6 +11,7 @@ import math
 from typing import Any
 from collections.abc import Collection
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,6 +29,7 @@ MOST_BITS, SUM_BITS = 16, 24
 TABLE_ENTRIES = 256
 PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 STORING = ("DequantizeLinear", "QuantizeLinear")
+JOINING = ("And", "Or", "Xor")
 FLIPPED = {
     "Greater": "Less", "GreaterOrEqual": "LessOrEqual", "Less": "Greater", "LessOrEqual": "GreaterOrEqual",
 }  # fmt: skip
@@ -40,14 +42,25 @@ def decide_by_integers(model: Model, conditions: Collection[str], kept_float: Co
     and so does a softmax of several rows, or of what is not stored in 8 bits."""
     graph = Graph(model)
     for name in conditions:
-        _rewrite(graph, name, frozenset(kept_float))
+        for comparing in _comparisons(graph, name):
+            _rewrite(graph, name, comparing, frozenset(kept_float))
     return graph.finish()
 
 
-def _rewrite(graph: Graph, condition: str, kept_float: frozenset[str]) -> None:
-    comparing = _behind(graph, condition, ("Not", *PASSING))
-    if comparing is None or not is_standard(comparing, *FLIPPED):
-        return
+def _comparisons(graph: Graph, condition: str) -> list[onnx.NodeProto]:
+    """The comparisons that a condition is made of."""
+    found: dict[str, onnx.NodeProto] = {}
+    waiting = [condition]
+    while waiting:
+        node = _behind(graph, waiting.pop(), ("Not", *PASSING))
+        if node is not None and is_standard(node, *JOINING):
+            waiting.extend(node.input)
+        elif node is not None and is_standard(node, *FLIPPED):
+            found[node.name] = node
+    return list(found.values())
+
+
+def _rewrite(graph: Graph, condition: str, comparing: onnx.NodeProto, kept_float: frozenset[str]) -> None:
     constants = [graph.constant(name) for name in comparing.input]
     place = 0 if constants[1] is not None else 1
     threshold, shape = constants[1 - place], graph.static_shape(comparing.input[place])
