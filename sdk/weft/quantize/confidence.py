@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import onnx
@@ -99,7 +100,7 @@ def _logits(graph: Graph, softmax: onnx.NodeProto) -> tuple[Stored | None, int]:
 def _sum(graph: Graph, base: str, stored: Stored, bits: int, shape: tuple[int, ...]) -> str:
     """Σ table[x − max x] in a tensor of one element, of the given shape."""
 
-    def add(kind: str, inputs: list[str], **attributes: int) -> str:
+    def add(kind: str, inputs: list[str], **attributes: Any) -> str:
         name = graph.fresh(f"{base}_{kind}")
         node = helper.make_node(kind, inputs, [name], name=graph.fresh_node_name(f"{base}_{kind}"), **attributes)
         graph.add(node)
