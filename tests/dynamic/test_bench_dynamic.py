@@ -1,4 +1,4 @@
-"""weft bench dynamic, on two of the example networks."""
+"""weft bench dynamic, on a few of the example networks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import onnx
 import pytest
 
+import weft
 import weft.bench.dynamic
 from weft.bench import BENCHMARKS
+from weft.bench.dynamic_networks import chosen_networks, example_networks
+from weft.bench.needed_work import NeededWork
 from weft.bench.static_networks import both_branches
-from weft.dynamic import Form
+from weft.dynamic import Form, split
 from weft.errors import WeftError
-from weft.frontend import Model
+from weft.frontend import Model, normalize
 
 pytest.importorskip("sklearn")
 EXAMPLES = str(Path(__file__).parents[2] / "examples")
@@ -42,6 +45,10 @@ def test_variants_are_compared() -> None:
         assert each["overhead"] == pytest.approx((device["cycles"] - host["cycles"]) / device["decisions"])
         assert 0 < each["overhead"] < figures["goal_cycles"]
         assert each["saved_cycles_static"] == pytest.approx(100 * (1 - device["cycles"] / static["cycles"]))
+        assert each["saved"] == pytest.approx(static["cycles"] - device["cycles"])
+        assert each["worth"] - each["gates"] - (device["cycles"] - host["cycles"]) == pytest.approx(each["saved"])
+        assert 0 < each["worth"] < static["cycles"] and 0 < each["gates"] < host["cycles"]
+        assert each["saved_of_worth"] == pytest.approx(100 * each["saved"] / each["worth"])
         assert device["compared"] == 10 > static["compared"]
         assert sum(path["percent"] for path in figures["paths"] if path["network"] == name) == pytest.approx(100)
     # Only a path with every gate open is the static network's.
@@ -59,6 +66,69 @@ def test_a_loop_is_written_out() -> None:
     (static,) = (row for row in figures["networks"] if row["variant"] == "static")
     assert static["compared"] == 3 and static["launches"] < 5
     assert np.isclose(figures["paths"][0]["percent"], 100) and figures["paths"][0]["path"] == "5"
+    # Nothing is there for decisions only: the sub-networks cut down to what the answer needs are those that ran.
+    assert figures["decisions"][0]["gates"] == 0
+
+
+def test_alternatives_are_selected_in_the_static_network() -> None:
+    """Four experts, of which one runs: the static network runs all, and answers the same for every input. What the
+    gates take is the router, without what it shares with the experts."""
+    figures = measured(networks="experts", inputs="5")
+    rows = {row["variant"]: row for row in figures["networks"]}
+    assert rows["static"]["cycles"] == rows["both branches"]["cycles"] > rows["device-driven"]["cycles"]
+    assert rows["static"]["compared"] == 5 and not figures["absent"]
+    (each,) = figures["decisions"]
+    assert 0 < each["gates"] < each["worth"] < rows["static"]["cycles"]
+
+
+@pytest.mark.parametrize("input_name", ["open", "closed"])
+def test_work_that_an_answer_needs(input_name: str) -> None:
+    """A gate is not needed where it is open nor where it is closed, a layer only where it ran."""
+    gate, layer, last = (np.full((4, 4), value, np.float32) for value in (1, 2, 3))
+    model = gated_layer(gate, layer, last)
+    form = split(normalize(model)).form
+    assert form is not None
+    counted: list[list[str]] = []
+
+    def cycles(network: Model) -> int:
+        counted.append([node.input[1] for node in network.proto.graph.node if node.op_type == "MatMul"])
+        return 100 * len(counted[-1])
+
+    rows = np.full((1, 4), 1 if input_name == "open" else -1, np.float32)
+    found, path = NeededWork(form, cycles).measure({"x": rows})
+    assert [step.outcome for step in path] == ["then" if input_name == "open" else "else"]
+    assert found == 100 * sum(map(len, counted)) == (200 if input_name == "open" else 100)
+    assert not any("gate" in name for names in counted for name in names)
+
+
+def gated_layer(gate: np.ndarray, layer: np.ndarray, last: np.ndarray) -> Model:
+    """x · last, of what `layer` made of x, if x · gate has a positive sum, else of x."""
+    text = """
+        <ir_version: 8, opset_import: ["": 17]>
+        gated (float[1,4] x) => (float[1,4] y) {
+            g = MatMul(x, gate)
+            zero = Constant<value = float {0}>()
+            sum = ReduceSum<keepdims = 0>(g)
+            going = Greater(sum, zero)
+            z = If(going) <
+                then_branch = taken () => (float[1,4] z_then) { z_then = MatMul(x, layer) },
+                else_branch = skipped () => (float[1,4] z_else) { z_else = Identity(x) }
+            >
+            y = MatMul(z, last)
+        }
+    """
+    proto = onnx.parser.parse_model(text)
+    weights = {"gate": gate, "layer": layer, "last": last}
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
+    return weft.load(proto)
+
+
+def test_groups_of_networks() -> None:
+    known = ["skip_gates", "halting", "trained/skipnet", "trained/ranet"]
+    assert chosen_networks("trained, halting,trained/ranet", known) == ["trained/skipnet", "trained/ranet", "halting"]
+    assert chosen_networks("written", known) == known[:2] and chosen_networks("all", known) == known
+    everything = example_networks(Path(EXAMPLES))
+    assert set(chosen_networks("", everything)) < everything.keys()
 
 
 def test_another_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ class Benchmark:
     @property
     def run(self) -> Callable[..., dict[str, Any]]:
         """Measures and returns plain JSON values; each option is a string as given on the command line
-        (`weft bench NAME --set key=value`). It raises ValueError for an option's value that it cannot read, and
+        (`weft bench NAME --set key=value`), but for `progress`, which a long one may have: it is called with a stage,
+        and how much of how many is done. It raises ValueError for an option's value that it cannot read, and
         WeftError where it cannot measure; it prints nothing.
         """
         function: Callable[..., dict[str, Any]] = importlib.import_module(self.module).run

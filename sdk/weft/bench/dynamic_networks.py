@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -14,10 +14,16 @@ import onnx
 
 from weft.errors import WeftError
 
-__all__ = ["ExampleNetwork", "example_networks"]
+__all__ = ["ExampleNetwork", "chosen_networks", "example_networks"]
 
 SOURCES = (("networks.py", "NETWORKS"), ("pytorch/stored.py", "STORED"))
 """Files of the folder `dynamic`, and what they call their networks: written by hand, and trained."""
+
+
+REPRESENTATIVE = (
+    "skip_gates", "halting", "trained/shallow_deep_resnet", "trained/skipnet", "trained/experts", "trained/captioner",
+)  # fmt: skip
+"""What is measured where nothing else is asked for: gates, exits, alternatives and loops."""
 
 
 class ExampleNetwork(Protocol):
@@ -34,6 +40,19 @@ def example_networks(examples: Path) -> Mapping[str, Callable[[], ExampleNetwork
     for place, name in SOURCES:
         found |= getattr(_module(examples / "dynamic" / place), name)
     return found
+
+
+def chosen_networks(names: str, known: Collection[str]) -> list[str]:
+    """Names given with commas between them; "trained", "written" and "all" stand for several, nothing for one of each
+    kind. Raises ValueError for unknown ones."""
+    trained = [name for name in known if name.startswith("trained/")]
+    groups = {"trained": trained, "written": [name for name in known if name not in trained], "all": list(known)}
+    chosen: list[str] = []
+    for name in filter(None, map(str.strip, names.split(","))):
+        if name not in known and name not in groups:
+            raise ValueError(f"unknown network {name!r}; known: {', '.join((*groups, *known))}")
+        chosen += groups.get(name, [name])
+    return list(dict.fromkeys(chosen or REPRESENTATIVE))
 
 
 def _module(file: Path) -> ModuleType:

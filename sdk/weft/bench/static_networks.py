@@ -13,7 +13,7 @@ from weft.dynamic.form import normalize_network
 from weft.frontend import Model
 from weft.frontend.common_nodes import PRODUCTS
 from weft.frontend.renaming import renamed
-from weft.frontend.topology import all_nodes, used_names
+from weft.frontend.topology import all_nodes, needed_nodes, used_names
 
 __all__ = ["NoSuchVariant", "always_executed", "both_branches"]
 
@@ -34,24 +34,19 @@ def both_branches(form: Form) -> Model:
     def select(node: onnx.NodeProto, writer: _Writer) -> Nodes:
         if node.op_type != "If":
             raise NoSuchVariant(f"{node.name!r} is a {node.op_type}: how often it runs is no choice between branches")
-        bodies = _branches(node)
-        nodes = [each for body in bodies.values() for each in writer.flat(body.node)]
-        for place, result in enumerate(node.output):
-            values = [bodies[key].output[place].name for key in ("then_branch", "else_branch")]
-            name = f"{node.name}_select_{place}"
-            nodes.append(helper.make_node("Where", [node.input[0], *values], [result], name=name))
-        return nodes
+        return _selected(node, writer)
 
     return _Writer(_stored(form), select).model()
 
 
 def always_executed(form: Form) -> tuple[Model, dict[str, str]]:
-    """The quantized program as a static network: of every If the branch that multiplies, where the other one does not
-    (where none does it stays an If, on the host); of every Loop all iterations that its constant count allows. Second:
-    the outcome of each decision, by name, with which the dynamic network computes the same. Gates and conditions that
-    nothing needs then are left out.
+    """The quantized program as a static network: of every If the branch that multiplies, where the other one does not,
+    and both with a select where both do (where none does it stays an If, on the host); of every Loop all iterations
+    that its constant count allows. Second: the outcome of each decision, by name, with which the dynamic network
+    computes the same; decisions between alternatives have none. Gates and conditions that nothing needs then are left
+    out.
 
-    Raises NoSuchVariant where both branches multiply, or a Loop has no constant count of 1 to 64.
+    Raises NoSuchVariant where a Loop has no constant count of 1 to 64.
     """
     outcomes: dict[str, str] = {}
 
@@ -83,13 +78,24 @@ def _branches(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
     return {each.name: each.g for each in node.attribute}
 
 
+def _selected(node: onnx.NodeProto, writer: _Writer) -> Nodes:
+    """Both branches of an If, and behind them a select for each result."""
+    bodies = _branches(node)
+    nodes = [each for body in bodies.values() for each in writer.flat(body.node)]
+    for place, result in enumerate(node.output):
+        values = [bodies[key].output[place].name for key in ("then_branch", "else_branch")]
+        name = f"{node.name}_select_{place}"
+        nodes.append(helper.make_node("Where", [node.input[0], *values], [result], name=name))
+    return nodes
+
+
 def _skippable(node: onnx.NodeProto, writer: _Writer, outcomes: dict[str, str]) -> Nodes:
     bodies = _branches(node)
     multiplying = [key for key, body in bodies.items() if any(each.op_type in PRODUCTS for each in all_nodes(body))]
     if not multiplying:  # a node of the host in the dynamic network, too
         return [node]
-    if len(multiplying) != 1:
-        raise NoSuchVariant(f"both branches of {node.name!r} compute: they are alternatives, neither can be skipped")
+    if len(multiplying) == 2:  # alternatives: neither can be done without
+        return _selected(node, writer)
     body = bodies[multiplying[0]]
     outcomes[node.name] = multiplying[0].removesuffix("_branch")
     given = [
@@ -148,7 +154,7 @@ class _Writer:
         proto = onnx.ModelProto()
         proto.CopyFrom(self._model.proto)
         graph = proto.graph
-        nodes = _needed(self.flat(graph.node), {value.name for value in graph.output})
+        nodes = needed_nodes(self.flat(graph.node), {value.name for value in graph.output})
         used = {name for node in nodes for name in used_names(node)}
         del graph.node[:], graph.initializer[:], graph.value_info[:]
         graph.node.extend(nodes)
@@ -180,13 +186,3 @@ class _Writer:
     def row(self, name: str, target: str) -> onnx.NodeProto:
         """A tensor with one more leading axis."""
         return helper.make_node("Unsqueeze", [name, self.scalar(np.int64(0), 1)], [target], name=target)
-
-
-def _needed(nodes: Nodes, wanted: set[str]) -> Nodes:
-    """Of nodes in topological order those that something wanted depends on."""
-    kept = []
-    for node in reversed(nodes):
-        if not wanted.isdisjoint(node.output):
-            wanted = wanted | used_names(node)
-            kept.append(node)
-    return kept[::-1]

@@ -42,8 +42,9 @@ def bench_command(
     options = _options(BENCHMARKS[name], settings or [])
     with Stages() as stages:
         stages(f"bench {name}", 0, 0)
+        shown = {"progress": stages} if _tells_progress(BENCHMARKS[name]) else {}
         try:
-            figures = BENCHMARKS[name].run(**options)
+            figures = BENCHMARKS[name].run(**options, **shown)
         except ValueError as error:
             if not options:
                 raise
@@ -51,11 +52,15 @@ def bench_command(
     answer({"benchmark": name, **figures}, json, lambda console: _render(console, figures))
 
 
+def _tells_progress(benchmark: Benchmark) -> bool:
+    return "progress" in inspect.signature(benchmark.run).parameters
+
+
 def _options(benchmark: Benchmark, settings: list[str]) -> dict[str, str]:
     options = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
-        if not separator or not key.isidentifier():
+        if not separator or not key.isidentifier() or key == "progress":
             raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
         options[key] = value
     try:

@@ -18,7 +18,7 @@ from weft.frontend.model import Model, dtype_name
 from weft.frontend.origins import is_emptied
 from weft.frontend.passes.lift_constants import constant_value
 from weft.frontend.renaming import renamed
-from weft.frontend.topology import all_nodes, nesting, sort_nodes, subgraphs, used_names
+from weft.frontend.topology import all_nodes, needed_nodes, nesting, sort_nodes, subgraphs, used_names
 from weft_runtime.control import MAX_DEPTH, Block, Branch, Launch, Loop, ReadScalar, Statement
 from weft_runtime.steps import TensorSignature
 
@@ -63,16 +63,6 @@ def _worth_opening(node: onnx.NodeProto) -> bool:
     return is_standard(node, *CONTROL) and (is_emptied(node) or any(each.op_type in COMPUTING for each in inside))
 
 
-def _needed(nodes: Sequence[onnx.NodeProto], wanted: Iterable[str]) -> list[onnx.NodeProto]:
-    """Of nodes in topological order those that something wanted depends on."""
-    names, kept = set(wanted), []
-    for node in reversed(nodes):
-        if not names.isdisjoint(node.output):
-            names.update(used_names(node))
-            kept.append(node)
-    return kept[::-1]
-
-
 class _Splitter:
     def __init__(self, model: Model) -> None:
         self.refused: dict[str, str] = {}
@@ -94,7 +84,7 @@ class _Splitter:
         """The statements of a graph's nodes. `scope` maps the names that the graph sees to the program's own."""
         remaining = self._named(nodes, scope, keep_names=keep_names)
         wanted = [scope.names.get(name, name) for name in results]
-        remaining = _needed(remaining, wanted)
+        remaining = needed_nodes(remaining, wanted)
         statements: list[Statement] = []
         while remaining:
             taken, remaining = self._ready(remaining)
@@ -103,7 +93,7 @@ class _Splitter:
                 statements.append(self._values.network(taken, needed))
             if remaining:
                 # A Scan opened as a Loop may bring nodes for results that nobody reads.
-                remaining = _needed(self._open_first(remaining, statements), wanted)
+                remaining = needed_nodes(self._open_first(remaining, statements), wanted)
         statements += self._values.materialize(wanted)
         return Block(tuple(statements), tuple(self._values.value(name) for name in wanted))
 

@@ -52,6 +52,16 @@ def used_names(node: onnx.NodeProto) -> frozenset[str]:
     return frozenset(name for name in node.input if name) | captured_names(node)
 
 
+def needed_nodes(nodes: Sequence[onnx.NodeProto], wanted: Iterable[str]) -> list[onnx.NodeProto]:
+    """Of nodes in topological order those that something wanted depends on."""
+    names, kept = set(wanted), []
+    for node in reversed(nodes):
+        if not names.isdisjoint(node.output):
+            names |= used_names(node)
+            kept.append(node)
+    return kept[::-1]
+
+
 def _free_names(graph: onnx.GraphProto) -> frozenset[str]:
     bound = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     bound |= {output for node in graph.node for output in node.output}
