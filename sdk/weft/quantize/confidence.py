@@ -8,7 +8,6 @@ same in any order and on any machine, and so is the decision.
 from __future__ import annotations
 
 import math
-from typing import Any
 from collections.abc import Collection
 from fractions import Fraction
 from typing import Any
