@@ -54,7 +54,7 @@ def place(
         operators = list(taken.values())
         refused = (
             _refused_view(graph, operators, config)
-            or lonely_movement(operators, insisted, graph.output_names)
+            or lonely_movement(operators, insisted, graph.handed_on)
             or _needlessly_inexact(operators, insisted)
         )
         if refused is None:
