@@ -98,7 +98,7 @@ def _several(network: Model, size: int, request: Request, borders: Borders) -> E
     """The body for so many samples. Raises Refused."""
     model = batched(network, size)
     try:
-        prepared = prepare(model, model, replace(request, readers="programs"), lambda stage, fraction: None)
+        prepared = prepare(model, model, replace(request, neighbours="programs"), lambda stage, fraction: None)
         body = emit(prepared, prepared.partition(borders), request, lambda stage, fraction: None)
     except CompileError as error:
         raise Refused(str(error)) from error

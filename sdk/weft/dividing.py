@@ -61,7 +61,7 @@ def _bodies(form: Form, request: Request, progress: Progress, known: Known) -> t
         pins = {name: where for name, where in request.pins.items() if name in names}
         pinned |= pins.keys()
         key = body_key(integer) + repr([(names.index(name), where) for name, where in pins.items()]).encode()
-        own = replace(request, pins=pins, readers="programs")
+        own = replace(request, pins=pins, neighbours="programs")
         if key in known:
             prepared, graph = known[key].member.prepared, known[key].network.proto.graph
         else:

@@ -25,8 +25,8 @@ is cheapest for each ("auto"), also nobody where both branches may run."""
 
 @dataclass(frozen=True)
 class Request:
-    """What to compile for, and the user's wishes: see `weft.compiler.compile`. `readers`: who takes the outputs, the
-    host alone or other accelerator programs, too."""
+    """What to compile for, and the user's wishes: see `weft.compiler.compile`. `neighbours`: who
+    gives the inputs and takes the outputs, the host alone or other accelerator programs, too."""
 
     accelerators: tuple[Accelerator, ...]
     profile: HostProfile
@@ -34,7 +34,7 @@ class Request:
     annotate: Annotate | None
     calibration: str
     driver: Driver = "auto"
-    readers: Literal["host", "programs"] = "host"
+    neighbours: Literal["host", "programs"] = "host"
     batch: int = 1
 
 
@@ -76,7 +76,8 @@ def prepare(normalized: Model, original: Model, request: Request, progress: Prog
     accelerators = request.accelerators
     progress("integerize", 0.1)
     proto = integerize(normalized).proto
-    graph = Graph(proto, [value.name for value in proto.graph.output] if request.readers == "programs" else ())
+    border = [value.name for value in (*proto.graph.input, *proto.graph.output)]
+    graph = Graph(proto, border if request.neighbours == "programs" else ())
     progress("recognize", 0.15)
     names = dict.fromkeys(each.processor.backend for each in accelerators)
     recognition = recognize(graph, [backend(name).patterns for name in names])

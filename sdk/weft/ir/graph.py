@@ -17,7 +17,7 @@ __all__ = ["Graph", "attributes", "static_shape"]
 
 class Graph:
     """Read-only index over an ONNX model's main graph. Every node must have a unique, non-empty name. `handed_on`: of
-    its outputs those that other accelerator programs may take as they are stored."""
+    its inputs and outputs those that other accelerator programs may give or take as they are stored."""
 
     def __init__(self, model: onnx.ModelProto, handed_on: Collection[str] = ()) -> None:
         self.model = model

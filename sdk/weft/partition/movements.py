@@ -55,8 +55,8 @@ def lonely_movement(
     operators: Sequence[Operator], insisted: frozenset[str], given: Collection[str]
 ) -> tuple[Operator, str] | None:
     """The first movement that does not lie between operators that compute: alone it would only add transfers.
-    Those whose names are in `insisted` may, and those that make tensors in `given`: these leave the graph as they are
-    stored, perhaps for another accelerator program."""
+    Those whose names are in `insisted` may, and those that take or make tensors in `given`: these cross the graph's
+    border as they are stored, perhaps from or to another accelerator program."""
     roots: dict[str, str] = {}
     for operator in operators:
         if isinstance(operator, View):
@@ -68,7 +68,7 @@ def lonely_movement(
     for operator in operators:
         if not isinstance(operator, Movement) or operator.name in insisted:
             continue
-        if not any(roots.get(tensor.name, tensor.name) in made for tensor in operator.inputs):
+        if not any(roots.get(tensor.name, tensor.name) in made.union(given) for tensor in operator.inputs):
             return operator, "it moves what the host has: in front of the accelerator that is the host's"
         if operator.output.name not in read and operator.output.name not in given:
             return operator, "it moves what the host reads: behind the accelerator that is the host's"
