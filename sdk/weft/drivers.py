@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import onnx
@@ -22,6 +22,7 @@ DECISION_CYCLES = 500
 """At most, on several elements (argmax, confidence)."""
 ITERATION_CYCLES = 300
 """Counter and condition of one iteration."""
+TRIED = "not computed anywhere: its outcomes were tried for all values that it can be given, and are compared with"
 
 
 @dataclass
@@ -83,7 +84,19 @@ class Drivers:
                     note = "decided by the host, as asked"
                 op = "If" if isinstance(statement, Branch) else "Loop"
                 reports.append(NodeReport(statement.name, op, device, note, region, 0, 0))
-        return replace(executable, nodes=(*executable.nodes, *reports))
+        nodes = self._without_tried(executable, dict.fromkeys(device for _, device in homes.values()))
+        return replace(executable, nodes=(*nodes, *reports))
+
+    def _without_tried(self, executable: Executable, devices: Collection[str]) -> tuple[NodeReport, ...]:
+        """Reports that do not give the host what only conditions need that an accelerator decides by their outcomes."""
+        gone = _host_nodes(self.executable) - _host_nodes(executable)
+        if len(devices) != 1 or not gone:
+            return executable.nodes
+        (device,) = devices
+        return tuple(
+            replace(node, device=device, reason=TRIED) if node.device == "host" and node.name in gone else node
+            for node in executable.nodes
+        )
 
     def _clock(self) -> float:
         """Nanoseconds of a cycle on the slowest accelerator."""
@@ -128,6 +141,11 @@ class Drivers:
                     total += graph_nanoseconds(self._hosts[step.index], self.profile)
             self._launches[number] = total
         return self._launches[number]
+
+
+def _host_nodes(executable: Executable) -> set[str]:
+    models = (onnx.load_model_from_string(graph.model) for graph in executable.host_graphs)
+    return {node.name for model in models for node in model.graph.node}
 
 
 def _names(decisions: Sequence[RegionDecision | RegionCount]) -> list[str]:

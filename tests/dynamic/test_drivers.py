@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from follower import Follower
 from oracle import Oracle
@@ -48,6 +49,19 @@ def compiled(name: str, host: HostProfile, driver: Driver = "auto") -> Executabl
 
 def decisions(executable: Executable) -> list[NodeReport]:
     return [node for node in executable.nodes if node.op in ("If", "Loop")]
+
+
+def test_what_is_tried_beforehand_is_nobodys_work() -> None:
+    """The nodes of a condition that the accelerator decides by its outcomes are computed by the host only where the
+    host decides."""
+    for driver, gates in (("device", "weft-16"), ("host", "host")):
+        executable = compiled("skip_gates", USUAL, driver)
+        graphs = [onnx.load_model_from_string(graph.model).graph for graph in executable.host_graphs]
+        computed = {node.name for graph in graphs for node in graph.node}
+        compared = [node for node in executable.nodes if node.op in ("Less", "Greater")]
+        assert len(compared) == 4 and {node.device for node in compared} == {gates}
+        assert all((node.name in computed) == (driver == "host") for node in compared)
+        assert all(node.reason.startswith("not computed anywhere") == (driver == "device") for node in compared)
 
 
 @pytest.mark.parametrize(("name", "count"), [("skip_gates", 4), ("loop_in_if", 2)])
