@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from functools import cache
 from pathlib import Path
 
@@ -108,5 +109,19 @@ def test_explain_says_who_decides(tmp_path: Path) -> None:
     assert result.exit_code == 0
     lines = [line for line in result.stdout.splitlines() if "decided on the accelerator" in line]
     assert len(lines) == 2 and "If_node" in lines[0] and "Loop_node" in lines[1]
+    settled = CliRunner().invoke(app, ["run", str(tmp_path / "model.weft"), "--driver", "host"])
+    assert settled.exit_code == 1 and "--driver" in str(settled.exception)
     wrong = CliRunner().invoke(app, ["explain", str(tmp_path / "model.weft"), "--driver", "nobody"])
     assert wrong.exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["run", "verify"])
+def test_verbs_take_a_driver(tmp_path: Path, verb: str) -> None:
+    """The device's decisions cost launches of the host where that is asked for."""
+    onnx.save(stored("loop_in_if")[1].proto, tmp_path / "model.onnx")
+    cycles = []
+    for driver in ("device", "host"):
+        result = CliRunner().invoke(app, [verb, str(tmp_path / "model.onnx"), "--driver", driver, "--json"])
+        assert result.exit_code == 0
+        cycles.append(json.loads(result.stdout)["cycles"])
+    assert cycles[0] > cycles[1]

@@ -16,6 +16,7 @@ from weft.api.preparation import PrepareOptions, Source, open_program
 from weft.api.progress import Progress, quiet
 from weft.api.targets import resolve_machine
 from weft.backends import DEFAULT_TARGET, Target
+from weft.lowering import Driver
 from weft_runtime.backend import device_backend
 from weft_runtime.devices import Device, MemoryDevice
 from weft_runtime.executable import Executable, Processor
@@ -107,6 +108,7 @@ def cosim_model(
     shapes: Mapping[str, int] = NO_SHAPES,
     host: str | None = None,
     pins: Mapping[str, str] = NO_PINS,
+    driver: Driver = "auto",
     seed: int = 0,
     stall_seed: int = 0,
     waves: Path | None = None,
@@ -114,11 +116,11 @@ def cosim_model(
 ) -> CosimReport:
     """Runs a model or artifact with every launch on both, comparing each instruction's cycles, all counters and memory.
 
-    `host` and `pins` say what runs where, as for `weft.compile`. `stall_seed` ≠ 0 gives both the same random DRAM
-    stalls. At the first difference a waveform of the surroundings goes to `waves`. Raises RtlError if the RTL's
-    model cannot be built, and WeftError for what `weft run` refuses.
+    `host` and `pins` say what runs where, `driver` who decides, as for `weft.compile`. `stall_seed` ≠ 0 gives
+    both the same random DRAM stalls. At the first difference a waveform of the surroundings goes to `waves`. Raises
+    RtlError if the RTL's model cannot be built, and WeftError for what `weft run` refuses.
     """
-    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
+    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins, driver=driver)
     program = open_program(source, target, options, progress)
     arrays = random_arrays(program.bound_inputs, program.batch, 1, seed, shapes) if inputs is None else inputs
     lockstep = _Lockstep(waves)

@@ -16,6 +16,7 @@ from weft.api.preparation import NO_OPTIONS, PrepareOptions, Source, build, open
 from weft.api.progress import Progress, quiet
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.dynamic import DecisionMargins
+from weft.lowering import Driver
 from weft_runtime.devices import DeviceFactory, MemoryDevice
 from weft_runtime.executable import Executable
 from weft_runtime.npu import machine_of
@@ -82,6 +83,7 @@ def run(
     shapes: Mapping[str, int] = NO_SHAPES,
     host: str | None = None,
     pins: Mapping[str, str] = NO_PINS,
+    driver: Driver = "auto",
     seed: int = 0,
     progress: Progress = quiet,
 ) -> RunReport:
@@ -90,9 +92,9 @@ def run(
     `inputs` and `calibration` hold one array per model input; without inputs, one seeded random sample runs.
     Of an artifact's variants the one that fits the inputs runs.
     A float model is quantized with `calibration`, else with `inputs`, else with random samples. `host` and `pins`
-    say what runs where, as for `weft.compile`; artifacts take neither. Raises WeftError.
+    say what runs where, `driver` who decides, as for `weft.compile`; artifacts take none of these. Raises WeftError.
     """
-    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
+    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins, driver=driver)
     programs = open_variants(source, target, options, progress)
     first = programs[0]
     arrays = random_arrays(first.bound_inputs, first.batch, 1, seed, shapes) if inputs is None else inputs

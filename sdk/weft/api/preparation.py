@@ -167,8 +167,10 @@ def open_variants(
     if isinstance(source, Executable):
         return (source,)
     if not isinstance(source, Model) and artifact.is_artifact(source):
-        if options.host is not None or options.pins:
-            raise ArtifactError(f"{source}: compiled already; --pin and --host count where a model is compiled")
+        if options.host is not None or options.pins or options.driver != "auto":
+            raise ArtifactError(
+                f"{source}: compiled already; --pin, --host and --driver count where a model is compiled"
+            )
         return _fitting(source, artifact.load_variants(source, [each.processor for each in wanted]), options.shapes)
     return (build(prepare(source, options, progress), wanted or DEFAULT_TARGET, progress),)
 

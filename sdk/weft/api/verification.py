@@ -24,6 +24,7 @@ from weft.backends import DEFAULT_TARGET, Target, resolve_target
 from weft.dynamic import integer_graph, split
 from weft.errors import CompileError, ModelError
 from weft.frontend import Model, load, normalize, reference_session
+from weft.lowering import Driver
 from weft_runtime.errors import HostError
 from weft_runtime.inputs import split_samples
 from weft_runtime.session import Session
@@ -106,6 +107,7 @@ def verify(
     shapes: Mapping[str, int] = NO_SHAPES,
     host: str | None = None,
     pins: Mapping[str, str] = NO_PINS,
+    driver: Driver = "auto",
     seed: int = 0,
     float_model: Source | None = None,
     progress: Progress = quiet,
@@ -113,14 +115,14 @@ def verify(
     """Compile a model, run it on a device, and compare every output with the reference.
 
     The first `samples` samples of `inputs` are used (all, if None), or as many seeded random ones (1, if
-    None). `host` and `pins` say what runs where, as for `weft.compile`. A float model is quantized first, as in
-    `run`. `float_model` is what a quantized `source` was made from: the decisions of both are compared. A mismatch is
-    in the report, not raised, and followed to the inexact operators that explain it, if there are any. Raises
-    WeftError.
+    None). `host` and `pins` say what runs where, `driver` who decides, as for `weft.compile`. A float model is
+    quantized first, as in `run`. `float_model` is what a quantized `source` was made from: the decisions of both
+    are compared. A mismatch is in the report, not raised, and followed to the inexact operators that explain it, if
+    there are any. Raises WeftError.
     """
     start = time.perf_counter()
     accelerators = resolve_target(target)  # before minutes go into quantizing
-    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins)
+    options = PrepareOptions(calibration, inputs, seed, shapes, host, pins, driver=driver)
     prepared = prepare(source, options, progress)
     original = None if float_model is None else _float(float_model, prepared.model)
     program = build(prepared, accelerators, progress)

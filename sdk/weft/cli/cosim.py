@@ -11,6 +11,7 @@ from rich.console import Console
 from weft.cli.console import Stages, answer, note
 from weft.cli.options import (
     CalibrationOption,
+    DriverOption,
     HostOption,
     InputOption,
     JsonOption,
@@ -18,6 +19,7 @@ from weft.cli.options import (
     SeedOption,
     ShapeOption,
     TargetOption,
+    driver_of,
     pins_of,
     shapes_of,
 )
@@ -36,6 +38,7 @@ def cosim_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    driver: DriverOption = "auto",
     seed: SeedOption = 0,
     stalls: Annotated[int, typer.Option(min=0, metavar="SEED", help="Random DRAM stalls, the same on both.")] = 0,
     waves: Annotated[
@@ -52,8 +55,8 @@ def cosim_command(
 
     if (program is None) == (fuzz is None):
         raise typer.BadParameter("give either a model or artifact, or --fuzz N")
-    if fuzz is not None and (pin or host is not None):
-        raise typer.BadParameter("random programs have no nodes to pin and no host; leave out --pin and --host")
+    if fuzz is not None and (pin or host is not None or driver != "auto"):
+        raise typer.BadParameter("random programs have no nodes and no host; leave out --pin, --host and --driver")
     given = None if inputs is None else load_arrays(inputs)
     samples = None if calibration is None else load_arrays(calibration)
     with Stages() as stages:
@@ -68,6 +71,7 @@ def cosim_command(
                 shapes=shapes_of(shape),
                 host=host,
                 pins=pins_of(pin),
+                driver=driver_of(driver),
                 seed=seed,
                 stall_seed=stalls,
                 waves=waves,

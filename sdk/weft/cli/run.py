@@ -21,6 +21,7 @@ from weft.cli.deployment import (
 from weft.cli.options import (
     CalibrationOption,
     DeviceOption,
+    DriverOption,
     HostOption,
     InputOption,
     JsonOption,
@@ -28,6 +29,7 @@ from weft.cli.options import (
     SeedOption,
     ShapeOption,
     TargetOption,
+    driver_of,
     pins_of,
     shapes_of,
 )
@@ -75,6 +77,7 @@ def run_command(
     arrival: ArrivalOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    driver: DriverOption = "auto",
     no_overlap: NoOverlapOption = False,
     devices: DevicesOption = None,
     queue: QueueOption = None,
@@ -106,15 +109,20 @@ def run_command(
     played = None
     with Stages() as stages:
         if wanted is None and profile and not is_artifact(program):
-            options = PrepareOptions(samples, given, seed, shapes_of(shape), host, pins_of(pin))
+            options = PrepareOptions(
+                samples, given, seed, shapes_of(shape), host, pins_of(pin), driver=driver_of(driver)
+            )
             result = run_with_margins(program, given, device=opened, target=target, options=options, progress=stages)
         elif wanted is None:
             result = run(
                 program, given, device=opened, target=target, calibration=samples,
-                shapes=shapes_of(shape), host=host, pins=pins_of(pin), seed=seed, progress=stages,
+                shapes=shapes_of(shape), host=host, pins=pins_of(pin), driver=driver_of(driver), seed=seed,
+                progress=stages,
             )  # fmt: skip
         else:
-            prepare = PrepareOptions(samples, seed=seed, shapes=shapes_of(shape), pins=pins_of(pin))
+            prepare = PrepareOptions(
+                samples, seed=seed, shapes=shapes_of(shape), pins=pins_of(pin), driver=driver_of(driver)
+            )
             played = deploy(program, wanted, given, device=device, target=target, prepare=prepare, progress=stages)
             result = played.run
         view = None if played is None else played.view

@@ -15,6 +15,7 @@ from weft.cli.console import Stages, answer, note
 from weft.cli.options import (
     CalibrationOption,
     DeviceOption,
+    DriverOption,
     HostOption,
     InputOption,
     JsonOption,
@@ -23,6 +24,7 @@ from weft.cli.options import (
     SeedOption,
     ShapeOption,
     TargetOption,
+    driver_of,
     pins_of,
     shapes_of,
 )
@@ -47,6 +49,7 @@ def verify_command(
     shape: ShapeOption = None,
     pin: PinOption = None,
     host: HostOption = None,
+    driver: DriverOption = "auto",
     float_model: Annotated[
         Path | None,
         typer.Option(
@@ -78,6 +81,7 @@ def verify_command(
             shapes=shapes_of(shape),
             host=host,
             pins=pins_of(pin),
+            driver=driver_of(driver),
             seed=seed,
             float_model=float_model,
             progress=stages,
