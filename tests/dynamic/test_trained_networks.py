@@ -104,10 +104,10 @@ def test_golden_model_agrees(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["shallow_deep_vgg", "skipnet", "skipnet_recurrent", "blockdrop"])
 def test_decisions_on_the_device_are_one_launch(name: str) -> None:
-    """The host launches once, a decision costs less than 500 cycles on average (a skipped block's input is copied: more
-    than that; a block that runs: less), and what is skipped saves far more."""
+    """The host launches once, a decision costs less than 500 cycles on average, and of what the lightest path leaves
+    out of the heaviest one nine tenths are saved: cycles of their sub-networks, launched alone."""
     evaluation = SUITE[name].data().evaluation
-    cycles: dict[int, list[int]] = {}
+    cycles: dict[int, list[tuple[int, int]]] = {}
     overhead = decisions = 0
     with weft.Session(built(name)) as device, weft.Session(built(name, "host")) as host:
         for index in range(20):
@@ -117,10 +117,10 @@ def test_decisions_on_the_device_are_one_launch(name: str) -> None:
             assert device.profile.macs == host.profile.macs
             overhead += device.profile.cycles - host.profile.cycles
             decisions += len(device.profile.paths[0])
-            cycles.setdefault(device.profile.macs, []).append(device.profile.cycles)
-    assert overhead < 500 * decisions
-    least, most = min(cycles), max(cycles)
-    assert np.mean(cycles[most]) - np.mean(cycles[least]) > 10_000  # all decisions of a sample: 2,000 at most
+            cycles.setdefault(device.profile.macs, []).append((device.profile.cycles, host.profile.cycles))
+    assert 0 < overhead < 500 * decisions
+    saved, worth = np.mean(cycles[max(cycles)], axis=0) - np.mean(cycles[min(cycles)], axis=0)
+    assert saved >= 0.9 * worth > 10_000
 
 
 @pytest.mark.parametrize("name", ["blockdrop", "msdnet", "ranet", "shallow_deep_mobilenet", "shallow_deep_resnet"])
