@@ -151,9 +151,9 @@ def read_by_step(step: Step) -> frozenset[str]:
         return frozenset({*names, step.comparison.reading.tensor})
     slices = (*step.slices, *(each for chosen in step.chosen for each in chosen.slices))
     names.update(step.initial, (each.source for each in slices), (each.value for each in step.collected))
-    comparisons = [each for each in (step.comparison, step.begins) if each is not None]
-    readings = [each.reading for each in (*comparisons, *step.chosen, *step.collected) if each.reading is not None]
-    return frozenset({*names, *(each.tensor for each in readings)})
+    names.update(each.reading.tensor for each in (step.comparison, step.begins) if each is not None)
+    names.update(each.reading.tensor for each in step.chosen)
+    return frozenset(names).union(each.reading.tensor for each in step.collected if each.reading is not None)
 
 
 def _inside(step: Decide | Repeat) -> tuple[Sequence, ...]:
