@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from weft.codegen.device_conditions import StoredTensor, read_number
+from weft.codegen.device_conditions import StoredTensor, read_kept, read_number
 from weft.codegen.device_counters import RowTakenError, free_rows
 from weft.codegen.device_emission import NO_BASES, Place, page, unless
+from weft.codegen.device_kept import kept_vector
 from weft.codegen.device_loops import LoopEmission
 from weft.codegen.device_pointers import has_merges, needed_behind
 from weft.codegen.device_walks import has_loops, made_in, most_cycles, most_macs, own_macs, regions_of, result_bytes
@@ -191,10 +192,19 @@ class _Joiner(LoopEmission):
             place = self._places[reading.tensor, binding.layout]
             stored = StoredTensor(place.register, place.offset, binding.layout, binding.dtype)
             mailbox = self._mailbox()
-            for each in read_number(reading, stored, mailbox, self._machine, self._constant_place):
+            for each in self._number_of(reading, stored, mailbox):
                 self._emit(each, name)
             self._known[reading] = mailbox
         return self._known[reading]
+
+    def _number_of(self, reading: Reading, stored: StoredTensor, mailbox: int) -> list[Instruction]:
+        """What gives a mailbox a number; an element that a region has just stored need not be loaded."""
+        if reading.kind == "element" and not reading.lookup:
+            (address,) = stored.places(reading.elements)
+            vector = kept_vector(self._program, stored.register, int(address), self._machine)
+            if vector is not None:
+                return read_kept(stored, vector, mailbox)
+        return read_number(reading, stored, mailbox, self._machine, self._constant_place)
 
     def _side(
         self, step: Decide, sequence: Sequence, pointers: Mapping[str, Place]
