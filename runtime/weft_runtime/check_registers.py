@@ -13,8 +13,8 @@ __all__ = ["check_registers"]
 
 def check_registers(region: Region) -> None:
     """Raises ExecutableError naming the REGISTER instruction that changes what the host binds, or that begins outside
-    of what its source is bound to. Where a mailbox moves it, or a register that the program has moved before, the
-    accelerator's check of every address at dispatch remains. Instructions that are none are refused there, too."""
+    of what its source is bound to, or moves on by more than the largest of them. Where a mailbox moves it, or several
+    moves add up, the accelerator's check of every address at dispatch remains. Instructions that are none are refused there, too."""
     sizes = {
         REGISTER_CONSTANTS: len(region.constants), REGISTER_WORKSPACE: region.workspace_bytes,
         REGISTER_IO: region.io_bytes,
@@ -28,6 +28,8 @@ def check_registers(region: Region) -> None:
         if each.destination in sizes:
             raise ExecutableError(f"{where} changes register {each.destination}, which the host binds")
         if each.source in own:
+            if not 0 <= each.offset <= max(sizes.values()):
+                raise ExecutableError(f"{where} moves a register by {each.offset} bytes, more than any tensor has")
             continue
         if each.source == NO_REGISTER or each.source not in sizes:
             raise ExecutableError(f"{where} begins at register {each.source}, which is bound to nothing")

@@ -57,6 +57,24 @@ def swapped(body: Body, state: str) -> str:
     return str(body.graph.node("Add", [first, second]))
 
 
+def collecting(body: Body, state: str) -> str:
+    """A loop that collects a layer of its state as it was before each iteration, behind a gate on it."""
+    count = body.graph.constant(np.int64(4))
+
+    def iteration(inner: Body, outer: str) -> str:
+        inner.graph.value("step", INT64, [])
+        going = inner.graph.value("going", BOOL, [])
+        before = inner.graph.value("before", FLOAT, [1, SIZE])
+        after = inner.dense(SKIP(inner, before))
+        inner.results = [going, after, inner.dense(before)]
+        return after
+
+    inner, _ = body.inside(iteration, state)
+    result, collected = body.graph.node("Loop", [count, "", state], 2, body=inner.graph(body.results))
+    body.extra.append((collected, FLOAT, [4, 1, SIZE]))
+    return str(result)
+
+
 KINDS: dict[str, Step] = {
     "gates in a row": row(4, SKIP),
     "one gate in another": both(NESTED, NESTED),
@@ -67,6 +85,7 @@ KINDS: dict[str, Step] = {
     "loop in gate": both(choice(loop(both(layer, SKIP), 3), unchanged), SKIP),
     "used twice": used_twice,
     "old state handed on": swapped,
+    "old state read behind a gate": collecting,
 }  # fmt: skip
 
 
