@@ -12,9 +12,11 @@ __all__ = ["check_registers"]
 
 
 def check_registers(region: Region) -> None:
-    """Raises ExecutableError naming the REGISTER instruction that changes what the host binds, or that begins outside
-    of what its source is bound to, or moves on by more than the largest of them. Where a mailbox moves it, or several
-    moves add up, the accelerator's check of every address at dispatch remains. Instructions that are none are refused there, too."""
+    """Raises ExecutableError naming the REGISTER instruction that changes what the host binds, that begins outside of
+    what its source is bound to, or moves on by more than the largest of these.
+
+    Where a mailbox moves it, or several moves add up, the accelerator's check of every address at dispatch remains.
+    Instructions that are none are refused there, too."""
     sizes = {
         REGISTER_CONSTANTS: len(region.constants), REGISTER_WORKSPACE: region.workspace_bytes,
         REGISTER_IO: region.io_bytes,
