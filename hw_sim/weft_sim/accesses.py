@@ -29,16 +29,18 @@ def accesses(
     """Everything that the instruction reads and writes.
 
     A base register of None is one that a mailbox decides: its DRAM accesses may then be anywhere; of one that is an
-    area, anywhere in it.
+    area, anywhere in it; of several, in any of them.
     """
     register = getattr(instruction, "register", None)
     base = 0 if register is None else registers[register]
-    area = range(dram_bytes) if base is None else base
+    place = range(dram_bytes) if base is None else base
+    areas = (place,) if isinstance(place, range) else place
     known = [value if isinstance(value, int) else 0 for value in registers]
     found: list[Access] = []
     for stream in instruction.streams(config, known):
-        if stream.space == Space.DRAM and isinstance(area, range):
-            found.append((stream.space, stream.write, Footprint(area.start, area.stop - 1, len(area), ())))
+        if stream.space == Space.DRAM and isinstance(areas, tuple):
+            whole = (Footprint(area.start, area.stop - 1, len(area), ()) for area in areas)
+            found += [(stream.space, stream.write, area) for area in whole]
         else:
             found.append((stream.space, stream.write, footprint(stream)))
     return found

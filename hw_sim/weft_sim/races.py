@@ -133,9 +133,12 @@ def _refuse(config: MachineConfig, ledger: TokenLedger, step: Step, dram_bytes: 
 
 
 def _lowest(value: RegisterValue) -> int:
-    if isinstance(value, range):
-        return value.start
-    return 0 if value is None else value
+    match value:
+        case int():
+            return value
+        case range():
+            return value.start
+    return min((area.start for area in value or ()), default=0)
 
 
 class _Checker:

@@ -9,15 +9,18 @@ from weft_sim.isa.architecture import REGISTERS
 from weft_sim.isa.control import NO_MAILBOX, NO_REGISTER, Register
 from weft_sim.isa.instruction import Instruction
 
-__all__ = ["NO_AREAS", "Areas", "RegisterValue", "RegisterValues", "bound_registers", "registers_after"]
+__all__ = ["NO_AREAS", "Area", "Areas", "RegisterValue", "RegisterValues", "bound_registers", "registers_after"]
 
-RegisterValue = int | range | None
+Area = range | tuple[range, ...]
+"""Addresses of DRAM: of one buffer, or of several, in any one of which a register may be."""
+
+RegisterValue = int | Area | None
 """An address; an area of DRAM, where every access through the register lies in it; None: it may be anywhere."""
 
 RegisterValues = tuple[RegisterValue, ...]
 """One value for each base register."""
 
-Areas = Mapping[int, range]
+Areas = Mapping[int, Area]
 """Registers that a program changes without leaving an area: addresses of its bytes."""
 
 NO_AREAS: Areas = MappingProxyType({})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from weft_runtime.backend import register_backend
+from weft_runtime.check_registers import check_registers
 from weft_runtime.devices import Device, device_names, open_device
 from weft_runtime.errors import ExecutableError
 from weft_runtime.executable import Processor, Region
@@ -46,7 +47,8 @@ def machine_of(processor: Processor) -> MachineConfig:
 
 
 class _Npu:
-    """Its instructions are checked one by one at dispatch, so only their number matters here."""
+    """Its instructions are checked one by one at dispatch, so only their number matters here, and that registers begin
+    inside the region's memory."""
 
     @property
     def name(self) -> str:
@@ -66,6 +68,7 @@ class _Npu:
         count = size // INSTRUCTION_BYTES
         if len(region.sources) != count:
             raise ExecutableError(f"{where}: {len(region.sources)} node names for {count} instructions")
+        check_registers(region)
 
     def open_device(self, device: str, processor: Processor, dram_bytes: int, options: RunOptions) -> Device:
         return open_device(device, machine_of(processor), dram_bytes, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from weft_sim.isa import INSTRUCTION_BYTES, Condition, Halt, Instruction, Jump, 
 from weft_sim.isa.control import NO_REGISTER
 from weft_sim.isa.program import decode_program
 from weft_sim.machine import MachineConfig
-from weft_sim.registers import RegisterValues, bound_registers, registers_after
+from weft_sim.registers import Area, Areas, RegisterValues, bound_registers, registers_after
 
 __all__ = ["CheckReport", "check"]
 
@@ -43,8 +43,9 @@ def check(executable: Executable, progress: Progress = quiet) -> CheckReport:
 
     Of programs that take decisions every stretch from one JUMP to the next is checked, which is all where each JUMP
     waits for everything before it; else every way through, loops with up to two rounds. A register that a program
-    changes is taken to stay in the buffer where it begins. Raises InstructionError naming region and instruction for
-    programs that dispatch would refuse, and for those with more than MOST_WAYS ways.
+    changes is taken to stay in the buffer where it begins, or in one of those where it may begin. Raises
+    InstructionError naming region and instruction for programs that dispatch would refuse, and for those with more than
+    MOST_WAYS ways.
     """
     plan = plan_memory(executable)
     findings: list[str] = []
@@ -91,22 +92,23 @@ def _buffers(region: Region, placement: RegionPlacement, registers: Sequence[int
     return [range(start, start + size) for start, size in buffers if size]
 
 
-def _areas(program: Sequence[Instruction], registers: Sequence[int], buffers: Sequence[range]) -> dict[int, range]:
-    """For each register that the program changes the buffer in which it begins, and begins again every time."""
-    found: dict[int, set[range | None]] = {}
-    moved = [each for each in program if isinstance(each, Register)]
-    changed = {each.destination for each in moved}
+def _areas(program: Sequence[Instruction], registers: Sequence[int], buffers: Sequence[range]) -> dict[int, Area]:
+    """For each register that the program changes all buffers in which it may begin; none where that is not known."""
+    moved = [each for each in program if isinstance(each, Register) and each.source != each.destination]
+    changed = {each.destination for each in program if isinstance(each, Register)}
+    found: dict[int, set[range | None]] = {register: set() for register in changed}
     for each in moved:
-        if each.source == each.destination:
-            continue
-        if each.source in changed:  # part of a part, or unknown
-            holding = next(iter(found.get(each.source, {None})))
-        else:
+        if each.source not in changed:
             start = each.offset + (0 if each.source == NO_REGISTER else registers[each.source])
-            holding = next((buffer for buffer in buffers if start in buffer), None)
-        found.setdefault(each.destination, set()).add(holding)
-    single = {register: next(iter(areas)) for register, areas in found.items() if len(areas) == 1}
-    return {register: area for register, area in single.items() if area is not None}
+            found[each.destination].add(next((buffer for buffer in buffers if start in buffer), None))
+    for _ in changed:  # as many steps as the longest way from register to register has
+        for each in moved:
+            found[each.destination] |= found.get(each.source, set())
+    known = {register: [area for area in areas if area is not None] for register, areas in found.items()}
+    return {
+        register: areas[0] if len(areas) == 1 else tuple(sorted(areas, key=lambda area: (area.start, area.stop)))
+        for register, areas in known.items() if areas and None not in found[register]
+    }  # fmt: skip
 
 
 def _check_jumping(
@@ -131,7 +133,7 @@ def _check_jumping(
 
 
 def _stretch(
-    program: Sequence[Instruction], start: int, registers: RegisterValues, areas: Mapping[int, range]
+    program: Sequence[Instruction], start: int, registers: RegisterValues, areas: Areas
 ) -> Iterator[races.Step]:
     """Instructions up to the next JUMP or HALT, with the registers that they see."""
     for index in range(start, len(program)):

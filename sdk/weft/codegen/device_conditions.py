@@ -21,7 +21,7 @@ from weft_runtime.executable import REGISTER_CONSTANTS, Layout
 from weft_sim.isa import Destination, Instruction, Operation, Reduction, Source, Table, Vector
 from weft_sim.machine import MachineConfig
 
-__all__ = ["StoredTensor", "read_number"]
+__all__ = ["StoredTensor", "read_kept", "read_number"]
 
 SINGLE_LANE_VECTORS = 4
 """With more elements than so many times the lanes, all lanes are used."""
@@ -47,6 +47,11 @@ class StoredTensor:
     layout: Layout
     dtype: str
 
+    @property
+    def source(self) -> Source:
+        """How the vector unit reads it from the scratchpad."""
+        return Source.SCRATCHPAD_S8 if self.dtype == "int8" else Source.SCRATCHPAD_U8
+
     def places(self, elements: tuple[int, ...]) -> Index:
         """The bytes of elements, by their numbers."""
         n, c, h, w = np.unravel_index(np.asarray(elements, np.int64), self.layout.view)
@@ -65,6 +70,12 @@ def read_number(
     return _Reader(reading, stored, machine, constant).run(mailbox)
 
 
+def read_kept(stored: StoredTensor, vector: int, mailbox: int) -> list[Instruction]:
+    """The instruction that puts an element into a mailbox that lies in lane 0 of a vector."""
+    fields: Fields = {"a_source": stored.source, "a": vector, "destination": Destination.MAILBOX, "d": mailbox}
+    return [Vector(**_with_b(fields))]
+
+
 class _Reader:
     def __init__(
         self, reading: Reading, stored: StoredTensor, machine: MachineConfig, constant: Callable[[bytes], int]
@@ -75,7 +86,7 @@ class _Reader:
         self._width = 1 if self._count <= SINGLE_LANE_VECTORS * machine.lanes else machine.lanes
         self._vectors = -(-self._count // self._width)
         self._free_vector, self._free_row = machine.vectors, machine.accumulator_rows
-        self._source = Source.SCRATCHPAD_S8 if stored.dtype == "int8" else Source.SCRATCHPAD_U8
+        self._source = stored.source
         self._least = reading.kind in ("minimum", "first_minimum", "last_minimum")
         self._before: list[Instruction] = []
         self._x = self._take_vectors(self._vectors)

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 
-from weft.codegen.device_counters import Counter, CounterEmission
+from weft.codegen.device_counters import Counter
 from weft.codegen.device_emission import NO_BASES, Place, unless, where
+from weft.codegen.device_pointers import PointerEmission
 from weft.codegen.device_walks import log_bytes, own_macs, reading_of
 from weft.ir.device_control import JoinRequest, Piece, Reading, Repeat, Sequence, Slice, Unjoinable
 from weft_runtime.executable import (
@@ -33,11 +34,11 @@ __all__ = ["LoopEmission"]
 MAX_LOG_BYTES = 1 << 20
 
 
-class LoopEmission(CounterEmission, ABC):
+class LoopEmission(PointerEmission, ABC):
     """Instructions for loops, over whatever emits a sequence."""
 
-    def __init__(self, request: JoinRequest, machine: MachineConfig, rows: Iterable[int]) -> None:
-        super().__init__(request, machine, rows)
+    def __init__(self, request: JoinRequest, machine: MachineConfig, rows: Iterable[int], pointers: int) -> None:
+        super().__init__(request, machine, rows, pointers)
         self._numbers: dict[tuple[str, int], RegionNumber] = {}
         self._log: RegionArea | None = None
         self._log_register = 0
@@ -98,8 +99,8 @@ class LoopEmission(CounterEmission, ABC):
         self._known = mailboxes
         self._forget_shared()
         self._depth -= 1
+        self._collect(step)  # first, for it may be old state
         self._hand_on(step, [None if index in in_place else place for index, place in enumerate(places)])
-        self._collect(step)
         for register, size in moved:
             self._emit(Register(destination=register, source=register, offset=size), step.name)
         if step.comparison:
@@ -296,7 +297,7 @@ class LoopEmission(CounterEmission, ABC):
                 raise Unjoinable(f"{step.name!r}: a state has another layout before and after an iteration")
             if place is not None:
                 moves.append((value, place))
-        for value in dict.fromkeys(value for value, _ in moves if value in step.parameters):
+        for value in dict.fromkeys(value for value, place in moves if self._is_old_state(step, value, place)):
             binding = self._bindings[value]
             aside = self._room(binding.layout.nbytes)
             self._copy(value, aside, step.name)
@@ -305,6 +306,14 @@ class LoopEmission(CounterEmission, ABC):
             moves = [(key if each == value else each, place) for each, place in moves]
         for value, place in moves:
             self._copy(value, place, step.name)
+
+    def _is_old_state(self, step: Repeat, value: str, place: Place) -> bool:
+        """Whether a value is, or a pointer may show, old state other than what has this place."""
+        if value in step.parameters:
+            return True
+        old = {self._places[name, self._bindings[name].layout] for name in step.parameters} - {place}
+        shown = self._may_show(self._places[value, self._bindings[value].layout])
+        return any(each in old for each, _ in shown)
 
 
 def stacked(binding: TensorBinding, name: str, count: int) -> TensorBinding:

@@ -3,12 +3,15 @@ and FETCH jumps on it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from weft.codegen.device_conditions import StoredTensor, read_number
+from weft.codegen.device_conditions import StoredTensor, read_kept, read_number
 from weft.codegen.device_counters import RowTakenError, free_rows
 from weft.codegen.device_emission import NO_BASES, Place, page, unless
+from weft.codegen.device_kept import kept_vector
 from weft.codegen.device_loops import LoopEmission
+from weft.codegen.device_pointers import has_merges, needed_behind
 from weft.codegen.device_walks import has_loops, made_in, most_cycles, most_macs, own_macs, regions_of, result_bytes
 from weft.ir.device_control import Decide, JoinRequest, Piece, Reading, Repeat, Sequence, Unjoinable
 from weft_runtime.executable import (
@@ -34,23 +37,46 @@ def join_regions(request: JoinRequest, machine: MachineConfig) -> Region:
     """The region that does what the sequence says. Raises Unjoinable where tensors would have to change their layout,
     or where registers or mailboxes run out.
 
-    A value has one place whichever way it is made, so that a merge costs nothing; only a branch that hands on a value
-    from outside of it copies. Tokens are derived anew for the whole, where each JUMP waits for everything before it.
+    A value has one place whichever way it is made, so that a merge costs nothing; where a branch hands on a value from
+    outside of it, the result is a pointer while registers last, else that branch copies. Tokens are derived anew for
+    the whole, where each JUMP waits for everything before it.
     """
     rows = free_rows(regions_of(request.sequence), machine) if has_loops(request.sequence) else []
     try:
-        return _Joiner(request, machine, rows).run()
+        return _joined(request, machine, rows)
     except RowTakenError:
-        return _Joiner(request, machine, ()).run()
+        return _joined(request, machine, ())
+
+
+def _joined(request: JoinRequest, machine: MachineConfig, rows: Iterable[int]) -> Region:
+    """Pointers have the registers that nothing else in the program needs."""
+    copying = _Joiner(request, machine, rows, 0)
+    copying.emit()
+    if not has_merges(request.sequence) or not copying.free_registers:
+        return copying.region()
+    pointing = _Joiner(request, machine, rows, copying.free_registers)
+    pointing.emit()
+    return pointing.region()
 
 
 class _Joiner(LoopEmission):
-    def run(self) -> Region:
-        sequence = self._request.sequence
-        for name in sequence.results:
+    _decided: tuple[RegionDecision | RegionCount, ...] = ()
+
+    def emit(self) -> None:
+        """The program without tokens."""
+        for name in self._request.sequence.results:
             self._wanted[name] = Place(self._register(), 0)
-        decisions = self._sequence(sequence)
+        self._decided = self._sequence(self._request.sequence)
         self._emit(Halt(), "")
+
+    @property
+    def free_registers(self) -> int:
+        """How many the program leaves."""
+        return REGISTER_COUNT - self._registers
+
+    def region(self) -> Region:
+        """The emitted program with its tokens."""
+        sequence = self._request.sequence
         outputs = tuple(
             replace(self._bindings[name], name=name, register=self._wanted[name].register, offset=0)
             for name in sequence.results
@@ -58,21 +84,22 @@ class _Joiner(LoopEmission):
         plain = [each.with_tokens(0, 0) for each in self._program]
         bases = self._bases((*self._inputs, *outputs))
         starts = {number: bases[place.register] + place.offset for number, (place, _) in self._areas.items()}
-        areas = {number: range(start, start + self._areas[number][1]) for number, start in starts.items()}
-        ordered = synchronize(self._machine, plain, bases, areas=areas)
+        moved = {number: range(start, start + self._areas[number][1]) for number, start in starts.items()}
+        ordered = synchronize(self._machine, plain, bases, areas={**moved, **self._shown_areas(bases, moved)})
         constants = b"".join(content.ljust(page(len(content)), b"\0") for content in self._constants)
         return Region(
             name=self._request.name, instructions=encode_program(ordered), sources=tuple(self._sources),
             constants=constants, workspace_bytes=self._workspace, io_bytes=0, inputs=tuple(self._inputs),
             outputs=outputs, macs=most_macs(sequence), estimated_cycles=most_cycles(sequence),
-            processor=regions_of(sequence)[0].processor, decisions=decisions, numbers=tuple(self._numbers.values()),
+            processor=regions_of(sequence)[0].processor, decisions=self._decided, numbers=tuple(self._numbers.values()),
             log=self._log, areas=self._workspace_areas(),
         )  # fmt: skip
 
     def _workspace_areas(self) -> tuple[RegionArea, ...]:
         """Areas of the workspace, beside the log, in which the program moves registers."""
         places = [entry for entry in self._areas.values() if entry[0].register == REGISTER_WORKSPACE]
-        areas = dict.fromkeys(RegionArea(place.offset, size) for place, size in places)
+        moved = [RegionArea(place.offset, size) for place, size in places]
+        areas = dict.fromkeys([*moved, *self._shown_workspace()])
         return tuple(area for area in areas if area != self._log)
 
     def _bases(self, bindings: tuple[TensorBinding, ...]) -> list[int]:
@@ -87,7 +114,9 @@ class _Joiner(LoopEmission):
 
     def _sequence(self, sequence: Sequence) -> tuple[RegionDecision | RegionCount, ...]:
         decisions: list[RegionDecision | RegionCount] = []
-        for step in sequence.steps:
+        outside = self._needed
+        for step, behind in zip(sequence.steps, needed_behind(sequence), strict=True):
+            self._needed = outside | behind
             match step:
                 case Piece():
                     self._piece(step)
@@ -95,6 +124,7 @@ class _Joiner(LoopEmission):
                     decisions.append(self._decide(step))
                 case Repeat():
                     decisions.append(self._repeat(step))
+        self._needed = outside
         return tuple(decisions)
 
     def _piece(self, piece: Piece) -> None:
@@ -128,18 +158,22 @@ class _Joiner(LoopEmission):
 
     def _decide(self, step: Decide) -> RegionDecision:
         mailbox = self._read(step.comparison.reading, step.name)
-        for name in step.results:
-            if name not in self._wanted:
+        pointers: dict[str, Place] = {}
+        for name in (name for name in step.results if name not in self._wanted):
+            pointer = self._pointer(step, name)
+            if pointer is None:
                 self._wanted[name] = self._room(result_bytes(step, name))
+            else:
+                pointers[name] = pointer
         jump = self._hold(step.name)
         self._note(0, step.name)
-        below, ends = self._side(step, step.when_below), [self._hold(step.name)]
+        below, ends = self._side(step, step.when_below, pointers), [self._hold(step.name)]
         self._release(
             jump,
             Jump(**unless(step.comparison), mailbox=mailbox, target=len(self._program)),
         )
         self._note(1, step.name)
-        above = self._side(step, step.when_above)
+        above = self._side(step, step.when_above, pointers)
         self._forget_shared()
         ends.append(self._hold(step.name))  # a target must stand right behind a JUMP
         for position in ends:
@@ -158,16 +192,30 @@ class _Joiner(LoopEmission):
             place = self._places[reading.tensor, binding.layout]
             stored = StoredTensor(place.register, place.offset, binding.layout, binding.dtype)
             mailbox = self._mailbox()
-            for each in read_number(reading, stored, mailbox, self._machine, self._constant_place):
+            for each in self._number_of(reading, stored, mailbox):
                 self._emit(each, name)
             self._known[reading] = mailbox
         return self._known[reading]
 
-    def _side(self, step: Decide, sequence: Sequence) -> tuple[RegionDecision | RegionCount, ...]:
-        """One branch: what it makes for a result goes to the result's place at once, anything else is copied there."""
+    def _number_of(self, reading: Reading, stored: StoredTensor, mailbox: int) -> list[Instruction]:
+        """What gives a mailbox a number; an element that a region has just stored need not be loaded."""
+        if reading.kind == "element" and not reading.lookup:
+            (address,) = stored.places(reading.elements)
+            vector = kept_vector(self._program, stored.register, int(address), self._machine)
+            if vector is not None:
+                return read_kept(stored, vector, mailbox)
+        return read_number(reading, stored, mailbox, self._machine, self._constant_place)
+
+    def _side(
+        self, step: Decide, sequence: Sequence, pointers: Mapping[str, Place]
+    ) -> tuple[RegionDecision | RegionCount, ...]:
+        """One branch: what it makes for a result goes to the result's place at once, anything else is copied there;
+        pointers are set."""
         inside = made_in(sequence)
         copies = []
         for name, value in zip(step.results, sequence.results, strict=True):
+            if name in pointers:
+                continue
             if value in inside and value not in self._wanted:
                 self._wanted[value] = self._wanted[name]
             else:
@@ -182,5 +230,7 @@ class _Joiner(LoopEmission):
             known = self._bindings.setdefault(name, binding)
             if (known.layout, known.dtype, known.shape) != (binding.layout, binding.dtype, binding.shape):
                 raise Unjoinable(f"{name!r} has another layout in each branch")
-            self._places[name, binding.layout] = self._wanted[name]
+            if name in pointers:
+                self._point(pointers[name], value, step.name)
+            self._places[name, binding.layout] = pointers.get(name) or self._wanted[name]
         return decisions
