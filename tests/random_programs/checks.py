@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from export_text import export_source
 from onnx_text import draw_inputs, onnx_model
-from oracle import Oracle
+from oracle import Oracle, decided
 from python_text import python_source
 from tree import Program, grow
 
@@ -30,17 +30,22 @@ from weft_runtime.executable import Executable
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 WAYS = ("onnx", "export", "source")
+NO_DECISION = "no decision: "
 CALIBRATION, SAMPLES, ON_GOLDEN, ON_RTL = 16, 24, 2, 2
-DRIVERS: tuple[Driver, ...] = ("device", "host")
+DRIVERS: tuple[Driver, ...] = ("device", "host", "auto")
 SLOW_HOST = dataclasses.replace(
     host_profile("cortex-a53"), name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0
+)
+DEAR_LAUNCHES = dataclasses.replace(
+    host_profile("cortex-a53"), name="dear", node_microseconds=200, launch_microseconds=300, transfer_microseconds=50
 )
 
 
 @dataclass
 class Figures:
     """What was checked: `decisions` counts Ifs and Loops by who takes them, `edges` samples with a decision so close
-    that float results may part; `refused` has the reason where Weft does not take the program.
+    that float results may part; `selects` Ifs of which nobody takes a decision, `batches` programs that ran several
+    samples together; `refused` has the reason where Weft does not take the program.
     """
 
     refused: str = ""
@@ -50,6 +55,8 @@ class Figures:
     samples: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    selects: int = 0
+    batches: int = 0
     golden: int = 0
     rtl_programs: int = 0
 
@@ -126,17 +133,28 @@ def _check_quantized(program: Program, model: Model, figures: Figures, rtl: bool
         figures.outcomes.update(outcome for name, outcome in path if name in opened)
     host = SLOW_HOST if program.seed % 4 else host_profile("cortex-a53")
     for driver in DRIVERS:
-        executable = weft.compile(quantized, host=host, driver=driver).executable
-        findings = check_races(executable).findings
-        assert not findings, findings[0]
+        profile = DEAR_LAUNCHES if driver == "auto" else host
+        executable = _compiled(quantized, host=profile, driver=driver)
+        figures.selects += sum(node.reason.startswith(NO_DECISION) for node in executable.nodes)
         _check_runs(executable, samples, wanted, opened, "sim")
         by_device = sum(len(region.decisions) for region in executable.regions)
-        figures.decisions[driver] += by_device if driver == "device" else len(opened)
+        figures.decisions[driver] += len(opened) if driver == "host" else by_device
         if by_device:
             _check_runs(executable, samples[:ON_GOLDEN], wanted, opened, "golden")
             figures.golden += 1
             if rtl:
                 _check_rtl(executable, samples, figures)
+    if form is not None and program.seed % 3 == 0:
+        figures.batches += 1
+        together = _compiled(quantized, host=host, driver="host", batch=2 + program.seed % 4)
+        _check_together(together, samples, wanted, opened)
+
+
+def _compiled(quantized: Model, **options: Any) -> Executable:
+    executable = weft.compile(quantized, **options).executable
+    findings = check_races(executable).findings
+    assert not findings, findings[0]
+    return executable
 
 
 def _check_runs(
@@ -144,13 +162,34 @@ def _check_runs(
 ) -> None:
     with weft.Session(executable, device=device) as session:
         for index, sample in enumerate(samples):
-            outputs, path = wanted[index]
             found = session.run(sample)
             taken = session.profile.paths[0] if session.profile.paths else ()
-            ours = [(each.name, each.outcome) for each in taken]
-            assert ours == [step for step in path if step[0] in opened], f"sample {index}: path {ours}, not {path}"
-            for name, array in outputs.items():
-                np.testing.assert_array_equal(found[name], array, err_msg=f"sample {index}")
+            _same(executable, index, found, taken, wanted[index], opened)
+
+
+def _check_together(executable: Executable, samples: list[dict[str, Any]], wanted: list[Any], opened: set[str]) -> None:
+    """All samples in one run: outputs in order, and every path, as each alone."""
+    with weft.Session(executable) as session:
+        found = session.run({name: np.concatenate([each[name] for each in samples]) for name in samples[0]})
+        for index, (outputs, _) in enumerate(wanted):
+            rows = {name: _rows_of(found[name], index, array) for name, array in outputs.items()}
+            _same(executable, index, rows, session.profile.paths[index], wanted[index], opened)
+
+
+def _rows_of(together: Any, index: int, alone: Any) -> Any:
+    """A sample's part of what a session has put together: outputs without axes are stacked, others joined."""
+    rows = len(alone) if alone.ndim else 1
+    return together[index * rows : (index + 1) * rows].reshape(alone.shape)
+
+
+def _same(
+    executable: Executable, index: int, found: dict[str, Any], taken: Sequence[Any], wanted: Any, opened: set[str]
+) -> None:
+    outputs, path = wanted
+    ours, steps = [(each.name, each.outcome) for each in taken], decided(path, executable.nodes)
+    assert ours == [step for step in steps if step[0] in opened], f"sample {index}: path {ours}, not {steps}"
+    for name, array in outputs.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=f"sample {index}")
 
 
 def _check_rtl(executable: Executable, samples: list[dict[str, Any]], figures: Figures) -> None:

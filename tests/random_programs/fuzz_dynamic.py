@@ -65,7 +65,9 @@ def _one_way(way: str, options: argparse.Namespace, folder: Path) -> int:
     seconds = time.monotonic() - start
     print(f"{way}: {options.programs} programs in {seconds:.0f} s, {failures} failed, {refused} refused; "
           f"{total.samples} samples ({total.edges} on an edge); decisions opened {total.decisions['host']}, "
-          f"on the device {total.decisions['device']}; outcomes {dict(total.outcomes.most_common())}; "
+          f"on the device {total.decisions['device']}, "
+          f"{total.decisions['auto']} by cost, {total.selects} selects; {total.batches} programs in batches; "
+          f"outcomes {dict(total.outcomes.most_common())}; "
           f"golden {total.golden} programs, RTL {total.rtl_programs} launches"
           + (f"; PyTorch's first tracer failed on {total.traced_again}" if way == "export" else ""))  # fmt: skip
     for reason, count in (refusals + total.kept_whole).most_common():
@@ -78,6 +80,8 @@ def _add(total: Figures, found: Figures) -> None:
     total.traced_again += found.traced_again
     total.samples += found.samples
     total.golden += found.golden
+    total.selects += found.selects
+    total.batches += found.batches
     total.rtl_programs += found.rtl_programs
     total.decisions.update(found.decisions)
     total.outcomes.update(found.outcomes)
