@@ -38,7 +38,7 @@ class DevicePath:
     def __init__(self, region: Region, mailboxes: Sequence[int], numbers: Mapping[str, int], read: Read) -> None:
         self.decisions: list[Decision] = []
         self.macs = 0
-        self.tallies: dict[str, int] = {}
+        self.tallies = dict.fromkeys(region.tallies, 0)
         self.parts: dict[str, int] = {}
         self._region = region
         self._mailboxes = mailboxes
@@ -61,6 +61,9 @@ class DevicePath:
         above = self._next() == 1 if logged else not decision.holds(self._mailboxes[decision.mailbox])
         self.decisions.append(Decision(decision.name, decision.above if above else decision.below))
         self.macs += decision.macs_above if above else decision.macs_below
+        tally = decision.tally_above if above else decision.tally_below
+        if tally:
+            self.tallies[tally] += 1
         self._follow(decision.when_above if above else decision.when_below)
 
     def _follow_loop(self, loop: RegionCount) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -150,7 +151,9 @@ class RegionDecision:
     """A decision that a region's program takes: below `threshold` or not, as mailbox `mailbox` says after the launch;
     with the relation "equal", whether it is the threshold. `below` names the outcome where that holds, `above` the
     other one, `macs_below` and `macs_above` count what either way always multiplies; what is decided further on either
-    way follows. In place of a mailbox the log may have a 0 for the one and a 1 for the other (IN_LOG)."""
+    way follows. In place of a mailbox the log may have a 0 for the one and a 1 for the other (IN_LOG). Where
+    `tally_below` or `tally_above` is a name, the region gives by it how often it came out so, int64 of shape (), on the
+    host."""
 
     name: str
     mailbox: int
@@ -162,6 +165,8 @@ class RegionDecision:
     when_below: tuple[RegionDecision | RegionCount, ...] = ()
     when_above: tuple[RegionDecision | RegionCount, ...] = ()
     relation: Relation = "below"
+    tally_below: str = ""
+    tally_above: str = ""
 
     def holds(self, number: int) -> bool:
         """Whether a mailbox with this number decides for `below`."""
@@ -175,9 +180,9 @@ class RegionCount:
     After the launch mailbox `mailbox` holds how many of these were not run; or the log (IN_LOG) has a 1 before each
     iteration and a 0 behind the last; or all were run (UNCHANGING). Each multiplies `macs` times, and decides what
     `decisions` says. More than `most` iterations are an error: the program stopped there, not the loop. Where `tally`
-    is a name, the region gives the number of iterations by it, int64 of shape (), on the host; only loops that every
-    way has may have one. Outputs in `collected` have one part for each iteration, and so may be shorter than their
-    binding says.
+    is a name, the region gives the number of iterations by it, int64 of shape (), on the host, 0 on ways without the
+    loop; only loops in no other loop may have one. Outputs in `collected` have one part for each iteration, and so may
+    be shorter than their binding says.
     """
 
     name: str
@@ -238,8 +243,18 @@ class Region:
 
     @property
     def tallies(self) -> tuple[str, ...]:
-        """Numbers of iterations that it gives, by name."""
-        return tuple(each.tally for each in self.decisions if isinstance(each, RegionCount) and each.tally)
+        """Numbers of iterations and of outcomes that it gives, by name."""
+        return tuple(_tallies(self.decisions))
+
+
+def _tallies(decisions: Sequence[RegionDecision | RegionCount]) -> Iterator[str]:
+    for each in decisions:
+        if isinstance(each, RegionCount):
+            names, inner = (each.tally,), each.decisions
+        else:
+            names, inner = (each.tally_below, each.tally_above), (*each.when_below, *each.when_above)
+        yield from filter(None, names)
+        yield from _tallies(inner)
 
 
 @dataclass(frozen=True)

@@ -231,6 +231,7 @@ def _restore_decision(fields: Fields, depth: int = 1) -> RegionDecision | Region
         below,
         above,
         cast(Relation, fields.choice("relation", RELATIONS)) if "relation" in fields else "below",
+        *(fields.text(name) if name in fields else "" for name in ("tally_below", "tally_above")),
     )
 
 

@@ -24,6 +24,7 @@ from weft.ir.device_control import (
 )
 from weft.joining_limits import bounded
 from weft.joining_loops import LoopJoining
+from weft.joining_paths import tally_names
 from weft.joining_slices import truth_binding
 from weft.joining_split import split_hosts
 from weft_runtime.control import (
@@ -186,6 +187,7 @@ class _Joining(LoopJoining):
         """The runs from the first statement on that end in a decision or behind one, shortest first."""
         self._deferred, self._scalars, self._stored, self._open = DeferredValues(), {}, {}, []
         self._branches = 0
+        self._hosted, self._tallies = set(), set()
         runs: list[_Taken] = []
         steps: tuple[Piece | Decide | Repeat, ...] = ()
         length = 0
@@ -265,12 +267,19 @@ class _Joining(LoopJoining):
     def _decision(self, branch: Branch) -> Decide:
         condition = self._condition(branch.condition)
         self._branches += 1
-        then, otherwise = (self._sequence(each.statements, each.results) for each in (branch.then, branch.otherwise))
+        steps = [self._sequence(each.statements, ()).steps for each in (branch.then, branch.otherwise)]
         self._branches -= 1
+        places = self._places_given(branch)
+        results, *inner = (
+            tuple(names[place] for place in places)
+            for names in (branch.results, branch.then.results, branch.otherwise.results)
+        )
+        then, otherwise = map(Sequence, steps, inner)
+        tallies = ("", "") if len(places) == len(branch.results) or len(self._open) > 1 else tally_names(branch)
         sides, outcomes = ((then, otherwise), ("then", "else"))
         if not condition.holds:
-            sides, outcomes = ((otherwise, then), ("else", "then"))
-        return Decide(branch.name, condition.comparison, *outcomes, *sides, branch.results)
+            sides, outcomes, tallies = ((otherwise, then), ("else", "then"), tallies[::-1])
+        return Decide(branch.name, condition.comparison, *outcomes, *sides, results, tallies)
 
     def _condition(self, scalar: str) -> Condition:
         """What a scalar says that the host would read. Raises Unjoinable."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence as Listing
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +15,11 @@ from weft.conditions import Composite, Condition, DeferredValues
 from weft.ir.device_control import UNKNOWN, Chosen, Collected, Reading, Repeat, Sequence, Slice, Unjoinable
 from weft.joining_choices import MOST_STORED, chosen_values, open_choice
 from weft.joining_counters import Numbers, parts_of_and
+from weft.joining_paths import branch_of_state, counted_values, select_graph, tally_names, value_without_branch
 from weft.joining_slices import MOST_TRIED, OpenChoice, OpenLoop, sliced, table_graph, truth_binding, whole_of
 from weft_runtime.control import (
     Block,
+    Branch,
     Launch,
     Loop,
     Network,
@@ -54,6 +57,8 @@ class LoopJoining(ABC):
         self._bindings: dict[str, dict[str, TensorBinding]] = {}
         self._named: dict[Launch, dict[str, str]] = {}
         self._branches = 0
+        self._hosted: set[str] = set()
+        self._tallies: set[str] = set()
         self._tried: dict[tuple[str, TensorBinding, int, bytes], Slice | str] = {}
         self._stops: dict[str, int | None] = {}
         self._places: dict[str, tuple[Reading, Any]] = {}
@@ -111,7 +116,9 @@ class LoopJoining(ABC):
     def _repeat(self, loop: Loop) -> Repeat:
         """A loop with a count, constant or read before, or a condition that the body computes, or both; one before it;
         and slices that it takes by the iteration's number, or gives. Raises Unjoinable."""
-        if any(name in self._deferred and name not in self._values for name in loop.initial):
+        needless = self._needless(loop)
+        initial = (name for name, own in zip(loop.initial, loop.parameters, strict=True) if own not in needless)
+        if any(name in self._deferred and name not in self._values for name in initial):
             raise Unjoinable("the host computes its first state")
         limits, begins, allowed = self._limits(loop), None, ""
         if loop.condition in self._counts:
@@ -123,13 +130,16 @@ class LoopJoining(ABC):
         numbers = Numbers(loop.index, loop.index_rank)
         self._find_counting(loop, numbers)
         limits = self._limited(loop, numbers, limits)
-        opened = OpenLoop(numbers, limits[0], choices=self._find_choices(loop, numbers))
+        opened = OpenLoop(numbers, limits[0], choices=self._find_choices(loop, numbers, needless))
+        turning = self._find_turning(loop, numbers, needless)
+        self._hosted |= turning
         self._open.append(opened)
         self._proceeding.add(loop.proceed)
         steps = self._sequence(loop.body.statements, ()).steps
         condition = self._condition(loop.proceed) if loop.proceed and not self._ends_by_count(loop) else None
         self._open.pop()
         known = numbers.names.union(*(each.taken.numbers.names for each in opened.choices))
+        known = known | needless | turning
         states = [place for place, name in enumerate(loop.parameters) if name not in known]
         initial, parameters, results, following = (
             tuple(names[place] for place in states)
@@ -144,6 +154,7 @@ class LoopJoining(ABC):
             tally="" if len(states) == len(loop.parameters) or self._open else f"{loop.index}/iterations",
         )  # fmt: skip
         self._give_counted(loop, repeat, numbers)
+        self._give_turning(loop, repeat, turning)
         pairs = zip(loop.body.results[len(loop.results) :], loop.stacked, strict=True)
         read = [(value, each) for value, each in pairs if each.name in self._used]
         return replace(repeat, collected=tuple(self._collected(repeat, *pair) for pair in read))
@@ -170,13 +181,15 @@ class LoopJoining(ABC):
             if set(composite.inputs.values()) == {name}:
                 numbers.add(name, first, composite)
 
-    def _find_choices(self, loop: Loop, numbers: Numbers) -> list[OpenChoice]:
+    def _find_choices(self, loop: Loop, numbers: Numbers, needless: Set[str]) -> list[OpenChoice]:
         """The states that are chosen by what an iteration makes, each beginning at a constant."""
         deferred, stored = self._bodies[loop.index], self._bindings[loop.index]
         found = []
         for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
             first = self._values.get(initial)
             if name in numbers.names or first is None or first.dtype.name in DEVICE_DTYPES or following not in deferred:
+                continue
+            if name in needless:
                 continue
             composite = deferred.composite(following)
             tensors = list(composite.inputs.values())
@@ -217,6 +230,7 @@ class LoopJoining(ABC):
     def _give_counted(self, loop: Loop, repeat: Repeat, numbers: Numbers) -> None:
         """Behind the loop, states that count depend on how many iterations there were: deferred. Where these may be too
         many to try, such a state must not be needed."""
+        self._tallies.update(filter(None, (repeat.tally,)))
         if not repeat.tally or repeat.limit == UNKNOWN or repeat.limit > MOST_TRIED:
             return
         for name, result in zip(loop.parameters, loop.results, strict=True):
@@ -224,6 +238,74 @@ class LoopJoining(ABC):
                 table = np.stack([numbers.value(name, number) for number in range(repeat.limit + 1)])
                 graph = table_graph(result, table)
                 self._deferred.add(graph, {graph.inputs[0]: repeat.tally, graph.outputs[0]: result})
+
+    def _needless(self, loop: Loop) -> frozenset[str]:
+        """States that no iteration reads, and nothing behind the loop."""
+        pairs = zip(loop.parameters, loop.results, strict=True)
+        return frozenset(name for name, result in pairs if self._used.isdisjoint((name, result)))
+
+    def _find_turning(self, loop: Loop, numbers: Numbers, needless: Set[str]) -> frozenset[str]:
+        """The states of the host that an If of the body changes: each begins at a constant, and becomes in one branch
+        what that makes of it alone, while it stays in the other."""
+        found = set()
+        for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
+            first, given = self._values.get(initial), branch_of_state(loop, following)
+            plain = name not in numbers.names and name not in needless
+            if plain and first is not None and first.dtype.name not in DEVICE_DTYPES and given and name in given[1:]:
+                found.add(name)
+        return frozenset(found)
+
+    def _give_turning(self, loop: Loop, repeat: Repeat, turning: Set[str]) -> None:
+        """Behind the loop, such states depend on how often a branch was taken: deferred. Where that is not known, or
+        may be too often to try, they must not be needed."""
+        if self._open or repeat.limit == UNKNOWN or repeat.limit > MOST_TRIED:
+            return
+        states = zip(loop.initial, loop.parameters, loop.body.results, loop.results, strict=False)
+        for initial, name, following, result in states:
+            given = branch_of_state(loop, following) if name in turning else None
+            if given is None:
+                continue
+            branch, *sides = given
+            taken = 1 if sides[0] == name else 0
+            if sides[taken] not in self._deferred:
+                continue
+            composite = self._deferred.composite(sides[taken])
+            if set(composite.inputs.values()) != {name}:
+                continue
+            table = counted_values(self._values[initial], composite, repeat.limit)
+            graph = table_graph(result, table)
+            tally = tally_names(branch)[taken]
+            self._tallies.add(tally)
+            self._deferred.add(graph, {graph.inputs[0]: tally, graph.outputs[0]: result})
+
+    def _places_given(self, branch: Branch) -> list[int]:
+        """Which of an If's results the accelerator merges. Of the others, where it stands in no loop, the host takes
+        one branch's behind the launch. Raises Unjoinable."""
+        pairs = list(zip(branch.then.results, branch.otherwise.results, strict=True))
+        hosted = [place for place, pair in enumerate(pairs) if any(map(self._is_hosted, pair))]
+        tally = tally_names(branch)[0]
+        for place in hosted:
+            self._hosted.add(branch.results[place])
+            if not self._open:
+                values = [
+                    value_without_branch(name, self._values, self._deferred, self._tallies) for name in pairs[place]
+                ]
+                if (values[0].dtype, values[0].shape) != (values[1].dtype, values[1].shape):
+                    raise Unjoinable(f"{branch.results[place]!r} has another type or shape in each branch")
+                constants = [None if name in self._deferred else value
+                             for name, value in zip(pairs[place], values, strict=True)]  # fmt: skip
+                graph = select_graph(branch.results[place], *constants, values[0])
+                names = {"taken": tally, "then": pairs[place][0], "else": pairs[place][1]}
+                self._tallies.add(tally)
+                self._deferred.add(graph, {**names, graph.outputs[0]: branch.results[place]})
+        return [place for place in range(len(pairs)) if place not in hosted]
+
+    def _is_hosted(self, name: str) -> bool:
+        """Whether only the host has a value."""
+        if name in self._stored:
+            return False
+        known = name in self._values and self._values[name].dtype.name not in DEVICE_DTYPES
+        return known or name in self._deferred or name in self._hosted
 
     def _opened(self, composite: Composite) -> OpenLoop | None:
         """The only loop around on whose number something depends. Raises Unjoinable where these are several."""

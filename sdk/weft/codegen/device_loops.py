@@ -9,7 +9,7 @@ from dataclasses import replace
 from weft.codegen.device_counters import Counter
 from weft.codegen.device_emission import NO_BASES, Place, unless, where
 from weft.codegen.device_pointers import PointerEmission
-from weft.codegen.device_walks import log_bytes, own_macs, reading_of
+from weft.codegen.device_walks import log_bytes, making_of, own_macs, reading_of
 from weft.ir.device_control import JoinRequest, Piece, Reading, Repeat, Sequence, Slice, Unjoinable
 from weft_runtime.executable import (
     IN_LOG,
@@ -244,7 +244,8 @@ class LoopEmission(PointerEmission, ABC):
     def _first_state(self, step: Repeat, index: int) -> Place:
         initial, parameter, result = step.initial[index], step.parameters[index], step.results[index]
         if initial not in self._bindings:
-            read = reading_of(step.body, parameter)
+            # A state that no iteration reads lies as the iterations make it.
+            read = reading_of(step.body, parameter) or making_of(step.body, step.body.results[index])
             if read is None or initial in self._made:
                 raise Unjoinable(f"{step.name!r}: nothing in the program reads its first state {initial!r}")
             self._source(initial, read)

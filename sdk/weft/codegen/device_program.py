@@ -181,6 +181,7 @@ class _Joiner(LoopEmission):
         return RegionDecision(
             step.name, IN_LOG if self._depth else mailbox, step.comparison.value, step.below, step.above,
             own_macs(step.when_below), own_macs(step.when_above), below, above, step.comparison.relation,
+            *step.tallies,
         )  # fmt: skip
 
     def _read(self, reading: Reading, name: str) -> int:

@@ -7,7 +7,8 @@ from weft_runtime.executable import Region, TensorBinding
 
 __all__ = [
     "has_loops",
-    "log_bytes", "made_in", "most_cycles", "most_macs", "notes", "own_macs", "reading_of", "regions_of", "result_bytes",
+    "log_bytes", "made_in", "making_of", "most_cycles", "most_macs", "notes", "own_macs", "reading_of", "regions_of",
+    "result_bytes",
 ]  # fmt: skip
 
 DECISION_CYCLES = 250
@@ -61,6 +62,22 @@ def reading_of(sequence: Sequence, name: str) -> TensorBinding | None:
         else:
             inner = (reading_of(each, alias) for each in _inside(step) for alias in _aliases(step, name))
             found = [binding for binding in inner if binding is not None]
+        if found:
+            return found[0]
+    return None
+
+
+def making_of(sequence: Sequence, name: str) -> TensorBinding | None:
+    """How the first region that makes a value gives it, also where an If or a loop hands it on."""
+    for step in sequence.steps:
+        if isinstance(step, Piece):
+            found = [binding for binding in step.region.outputs if step.names[binding.name] == name]
+        elif name in step.results:
+            place = step.results.index(name)
+            inner = (making_of(each, each.results[place]) for each in _inside(step))
+            found = [binding for binding in inner if binding is not None]
+        else:
+            continue
         if found:
             return found[0]
     return None

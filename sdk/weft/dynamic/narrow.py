@@ -10,6 +10,7 @@ from weft.dynamic.borders import Border, same, stored_type
 from weft.dynamic.boundaries import shared_names
 from weft.dynamic.carriers import add_carriers, drop_carriers
 from weft.dynamic.form import Form
+from weft.dynamic.handed_through import handed_through
 from weft.frontend.integer.quantization import Quantization
 from weft_runtime.control import Launch, Loop, ReadScalar, statements_within
 
@@ -48,7 +49,7 @@ def narrow(form: Form) -> Form:
             editors[network].read_stored(name, quantization)
         chosen.update(dict.fromkeys(group.names, quantization))
     types = {name: stored_type(kind, chosen.get(name)) for name, kind in form.types.items()}
-    return drop_carriers(replace(form, networks=tuple(each.finish() for each in editors), types=types))
+    return handed_through(drop_carriers(replace(form, networks=tuple(each.finish() for each in editors), types=types)))
 
 
 def store_merged(form: Form) -> Form:

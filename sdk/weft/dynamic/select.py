@@ -11,28 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 from weft.dynamic.form import Form
 from weft.dynamic.types import is_static
 from weft.frontend.graph import is_standard
+from weft.frontend.harmless import is_harmless
 from weft.frontend.model import Model
 from weft.frontend.renaming import renamed
 from weft.frontend.topology import all_graphs, all_nodes, subgraphs
 from weft_runtime.control import Branch, Launch
 
 __all__ = ["may_be_selected", "with_selects"]
-
-HARMLESS = frozenset({
-    "Abs", "Add", "And", "AveragePool", "BatchNormalization", "Ceil", "Celu", "Clip", "Concat", "Conv", "ConvTranspose",
-    "DequantizeLinear", "Elu", "Equal", "Erf", "Exp", "Flatten", "Floor", "Gelu", "Gemm", "GlobalAveragePool",
-    "GlobalMaxPool", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization",
-    "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min",
-    "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "Relu", "Round",
-    "Selu", "Sigmoid", "Sign", "Softmax", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Tanh", "Transpose", "Where",
-    "Xor",
-})  # fmt: skip
-"""Operators that give a result whatever values they are given, in tensors of static shape."""
-SHAPED_BY_CONSTANTS = frozenset({
-    "Expand", "Gather", "Pad", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Reshape", "Resize", "Slice",
-    "Split", "Squeeze", "Tile", "Unsqueeze",
-})  # fmt: skip
-"""The same, where all operands but the first are constants."""
 
 Parameters = tuple[bytes, bytes, int]
 """Bytes of scale and zero point, and the zero point's type."""
@@ -66,13 +51,7 @@ def _is_harmless(network: Model) -> bool:
     constants = {tensor.name for tensor in graph.initializer}
     if not all(is_static(value.type) for value in (*graph.input, *graph.output)):
         return False
-    for node in graph.node:
-        if node.domain not in ("", "ai.onnx") or any(True for _ in subgraphs(node)):
-            return False
-        fixed = all(name in constants for name in node.input[1:] if name)
-        if node.op_type not in HARMLESS and not (node.op_type in SHAPED_BY_CONSTANTS and fixed):
-            return False
-    return True
+    return all(is_harmless(node, constants) for node in graph.node)
 
 
 class _Selecting:

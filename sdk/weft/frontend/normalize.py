@@ -17,6 +17,7 @@ from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.passes.inline_conditions import InlineConditions
 from weft.frontend.passes.inline_functions import InlineFunctions
 from weft.frontend.passes.lift_constants import LiftConstants
+from weft.frontend.passes.logical_conditions import LogicalConditions
 from weft.frontend.passes.protocol import Pass
 from weft.frontend.passes.remove_identities import RemoveIdentities
 from weft.frontend.passes.sink_bias import SinkBias
@@ -46,6 +47,7 @@ def opening_passes(shapes: Mapping[str, int] = NO_SHAPES) -> tuple[Pass, ...]:
         UniqueNames(),
         BoundLoops(),
         InferShapes(),
+        LogicalConditions(),
     )
 
 

@@ -61,7 +61,8 @@ class Comparison:
 @dataclass(frozen=True)
 class Decide:
     """A decision: the first sequence where the comparison holds, else the second. Both give `results`. `name` is the
-    If's, `below` and `above` what its outcomes are called ("then", "else"): where it holds, and where not."""
+    If's, `below` and `above` what its outcomes are called ("then", "else"): where it holds, and where not. Behind the
+    launch the host knows how often it came out so, by `tallies` (where it holds, where not), if these are names."""
 
     name: str
     comparison: Comparison
@@ -70,6 +71,7 @@ class Decide:
     when_below: Sequence
     when_above: Sequence
     results: tuple[str, ...]
+    tallies: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,170 @@
+"""Ifs that only say whether something holds, as And, Or and Not.
+
+Python's `a and b` evaluates b only where a holds, which a converter writes as an If. Where b multiplies nothing and
+cannot fail, computing it in any case costs less than a decision, and the condition can be taken apart.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from weft.frontend.common_nodes import PRODUCTS
+from weft.frontend.graph import is_standard
+from weft.frontend.harmless import is_harmless
+from weft.frontend.model import Model
+from weft.frontend.topology import all_graphs, all_nodes, subgraphs, used_names
+
+PASSING = ("Identity",)
+Types = ChainMap[str, onnx.TypeProto]
+Constants = ChainMap[str, onnx.TensorProto]
+
+
+@dataclass(frozen=True)
+class LogicalConditions:
+    """Puts And, Or and Not of both branches' results in the place of each If whose results are truth values of one
+    element, where both branches multiply nothing and only do what cannot fail, on tensors of static shape. All names of
+    the model must be unique."""
+
+    name: str = "logical-conditions"
+
+    def run(self, model: Model) -> Model:
+        if not any(is_standard(node, "If") for node in all_nodes(model.proto.graph)):
+            return model
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model.proto)
+        rewriting = _Rewriting(proto)
+        rewriting.graph(proto.graph, ChainMap(), ChainMap())
+        return model.with_proto(proto) if rewriting.changed else model
+
+
+class _Rewriting:
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        graphs = list(all_graphs(proto.graph))
+        self._taken = {name for graph in graphs for node in graph.node for name in (*node.output, node.name)}
+        self._taken |= {value.name for graph in graphs for value in (*graph.input, *graph.initializer)}
+        self.changed = False
+
+    def graph(self, graph: onnx.GraphProto, types: Types, constants: Constants) -> None:
+        """Rewrites a graph in place, what is inside first."""
+        values = (*graph.input, *graph.value_info, *graph.output)
+        types = types.new_child({value.name: value.type for value in values})
+        types |= {each.name: helper.make_tensor_type_proto(each.data_type, each.dims) for each in graph.initializer}
+        constants = constants.new_child({each.name: each for each in graph.initializer})
+        nodes: list[onnx.NodeProto] = []
+        for node in graph.node:
+            for inner in subgraphs(node):
+                self.graph(inner, types, constants)
+            then, otherwise = _branches(node)
+            if then is None or otherwise is None or not _is_logical(node, (then, otherwise), types, constants):
+                nodes.append(node)
+                continue
+            self.changed = True
+            for side in (then, otherwise):
+                nodes += side.node
+                graph.initializer.extend(side.initializer)
+                graph.value_info.extend(side.value_info)
+                constants.update({each.name: each for each in side.initializer})
+            nodes += self._joined(graph, node, (then, otherwise), constants)
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+    def _joined(
+        self, graph: onnx.GraphProto, node: onnx.NodeProto, sides: tuple[onnx.GraphProto, onnx.GraphProto],
+        constants: Constants,
+    ) -> Iterator[onnx.NodeProto]:  # fmt: skip
+        """Nodes that give the If's results of both branches'."""
+        condition, makers = node.input[0], {name: each for side in sides for each in side.node for name in each.output}
+        shape = numpy_helper.from_array(np.asarray([], np.int64), self._fresh(f"{node.name}_scalar_shape"))
+        graph.initializer.append(shape)
+        scalar, contrary = self._fresh(f"{node.name}_scalar"), self._fresh(f"{node.name}_contrary")
+        yield helper.make_node("Reshape", [condition, shape.name], [scalar], name=scalar)
+        yield helper.make_node("Not", [scalar], [contrary], name=contrary)
+        for result, *given in zip(node.output, *(side.output for side in sides), strict=True):
+            first, second = (_known(each.name, condition, makers, constants) for each in given)
+            then, otherwise = (each.name for each in given)
+            # Where a branch gives the condition back, that is true in the first one and false in the second.
+            if second in ("false", "condition"):
+                yield helper.make_node("And", [scalar, then], [result], name=self._fresh(f"{node.name}_and"))
+            elif first in ("true", "condition"):
+                yield helper.make_node("Or", [scalar, otherwise], [result], name=self._fresh(f"{node.name}_or"))
+            elif first == "false":
+                yield helper.make_node("And", [contrary, otherwise], [result], name=self._fresh(f"{node.name}_and"))
+            elif second == "true":
+                yield helper.make_node("Or", [contrary, then], [result], name=self._fresh(f"{node.name}_or"))
+            else:
+                parts = [self._fresh(f"{result}_{side}") for side in ("then", "else")]
+                for part, choice, each in zip(parts, (scalar, contrary), (then, otherwise), strict=True):
+                    yield helper.make_node("And", [choice, each], [part], name=part)
+                yield helper.make_node("Or", parts, [result], name=self._fresh(f"{node.name}_or"))
+
+    def _fresh(self, base: str) -> str:
+        name, count = base, 0
+        while name in self._taken:
+            count += 1
+            name = f"{base}__{count}"
+        self._taken.add(name)
+        return name
+
+
+def _branches(node: onnx.NodeProto) -> tuple[onnx.GraphProto | None, onnx.GraphProto | None]:
+    if not is_standard(node, "If"):
+        return None, None
+    found = {each.name: each.g for each in node.attribute}
+    return found.get("then_branch"), found.get("else_branch")
+
+
+def _is_logical(
+    node: onnx.NodeProto, sides: tuple[onnx.GraphProto, onnx.GraphProto], types: Types, constants: Constants
+) -> bool:
+    if any(each.input or each.sparse_initializer or len(each.output) != len(node.output) for each in sides):
+        return False
+    for side in sides:
+        own = constants.new_child({each.name: each for each in side.initializer})
+        inside = {name for each in side.node for name in each.output}
+        for each in side.node:
+            outer = (name for name in used_names(each) if name not in inside and name not in own)
+            if each.op_type in PRODUCTS or not is_harmless(each, own) or not all(_is_static(types, n) for n in outer):
+                return False
+    for name, *given in zip(node.output, *(side.output for side in sides), strict=True):
+        kinds = [_single_truth(types, name), *(_single_truth_of(types, each) for each in given)]
+        if kinds[0] is None or any(kind != kinds[0] for kind in kinds):
+            return False
+    return all(node.output)
+
+
+def _is_static(types: Types, name: str) -> bool:
+    kind = types.get(name)
+    if kind is None or not kind.tensor_type.HasField("shape"):
+        return False
+    return all(extent.HasField("dim_value") for extent in kind.tensor_type.shape.dim)
+
+
+def _single_truth(types: Types, name: str) -> tuple[int, ...] | None:
+    """The shape of a truth value of one element; None for anything else."""
+    if not _is_static(types, name) or types[name].tensor_type.elem_type != TensorProto.BOOL:
+        return None
+    shape = tuple(extent.dim_value for extent in types[name].tensor_type.shape.dim)
+    return shape if all(extent == 1 for extent in shape) else None
+
+
+def _single_truth_of(types: Types, value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
+    return _single_truth(types.new_child({value.name: value.type}), value.name)
+
+
+def _known(name: str, condition: str, makers: dict[str, onnx.NodeProto], constants: Constants) -> str:
+    """What a branch's result is, if that can be told: "true", "false" or the If's own "condition"."""
+    while name in makers and is_standard(makers[name], *PASSING):
+        name = makers[name].input[0]
+    if name == condition:
+        return "condition"
+    tensor = constants.get(name)
+    if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
+        return ""
+    return "true" if numpy_helper.to_array(tensor).all() else "false"
