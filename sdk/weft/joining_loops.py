@@ -251,7 +251,9 @@ class LoopJoining(ABC):
         for initial, name, following in zip(loop.initial, loop.parameters, loop.body.results, strict=False):
             first, given = self._values.get(initial), branch_of_state(loop, following)
             plain = name not in numbers.names and name not in needless
-            if plain and first is not None and first.dtype.name not in DEVICE_DTYPES and given and name in given[1:]:
+            if not plain or first is None or first.dtype.name in DEVICE_DTYPES:
+                continue
+            if following == name or (given is not None and name in given[1:]):
                 found.add(name)
         return frozenset(found)
 
@@ -263,6 +265,10 @@ class LoopJoining(ABC):
         states = zip(loop.initial, loop.parameters, loop.body.results, loop.results, strict=False)
         for initial, name, following, result in states:
             given = branch_of_state(loop, following) if name in turning else None
+            if name in turning and following == name:
+                table = np.stack([self._values[initial]] * (repeat.limit + 1))
+                graph = table_graph(result, table)
+                self._deferred.add(graph, {graph.inputs[0]: repeat.tally, graph.outputs[0]: result})
             if given is None:
                 continue
             branch, *sides = given

@@ -28,8 +28,8 @@ def turning(side: str, bound: int = 4, joined: str = "and", before: bool = False
         graph.value("step", INT64, [])
         graph.value("going", BOOL, [])
         hidden, turns, rounds = graph.value("hidden", FLOAT, [1, SIZE]), *(graph.value("n", INT64, [1]) for _ in "ab")
-        seen, unread = graph.value("seen", FLOAT, [1, SIZE]), graph.value("unread", FLOAT, [1, 1])
-        del seen, unread
+        for extent in (SIZE, 1):
+            graph.value("unread", FLOAT, [1, extent])
         branches = []
         for each in ("then", "else"):
             body.graph = branch = graph.body()
@@ -45,8 +45,9 @@ def turning(side: str, bound: int = 4, joined: str = "and", before: bool = False
             "Reshape", [graph.node("Less", [more, graph.constant(ONE * bound)]), graph.constant(SCALAR)]
         )
         going = _joined(body, inside, score, joined)
-        first = [state, *(outer.constant(np.zeros(1, np.int64)) for _ in "ab"), outer.constant(np.zeros((1, SIZE), np.float32)),
-                 outer.constant(np.zeros((1, 1), np.float32))]  # fmt: skip
+        zero = np.zeros(1, np.int64)
+        starts = (zero, zero, np.zeros((1, SIZE), np.float32), np.zeros((1, 1), np.float32))
+        first = [state, *map(outer.constant, starts)]
         body.graph = outer
         condition = body.truth(state) if before else ""
         results = [going, following, turned, more, taken, score]
@@ -115,7 +116,7 @@ def test_counters_differ() -> None:
     given = kind_of("counts in then")
     with weft.Session(given.executable) as session:
         counts = {int(session.run(given.row(index))["output_1"][0]) for index in range(ROWS)}
-    assert {0, 3} < counts
+    assert {0, 3} <= counts
 
 
 def test_a_counter_in_an_inner_loop_is_the_hosts() -> None:

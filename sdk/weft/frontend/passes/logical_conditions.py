@@ -14,10 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from weft.errors import ModelError
 from weft.frontend.common_nodes import PRODUCTS
 from weft.frontend.graph import is_standard
 from weft.frontend.harmless import is_harmless
 from weft.frontend.model import Model
+from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.topology import all_graphs, all_nodes, subgraphs, used_names
 
 PASSING = ("Identity",)
@@ -48,6 +50,7 @@ class _Rewriting:
         graphs = list(all_graphs(proto.graph))
         self._taken = {name for graph in graphs for node in graph.node for name in (*node.output, node.name)}
         self._taken |= {value.name for graph in graphs for value in (*graph.input, *graph.initializer)}
+        self._proto = proto
         self.changed = False
 
     def graph(self, graph: onnx.GraphProto, types: Types, constants: Constants) -> None:
@@ -56,12 +59,14 @@ class _Rewriting:
         types = types.new_child({value.name: value.type for value in values})
         types |= {each.name: helper.make_tensor_type_proto(each.data_type, each.dims) for each in graph.initializer}
         constants = constants.new_child({each.name: each for each in graph.initializer})
+        if any(is_standard(node, "If") for node in graph.node):
+            types |= self._inferred(graph, types, constants)
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
             for inner in subgraphs(node):
                 self.graph(inner, types, constants)
             then, otherwise = _branches(node)
-            if then is None or otherwise is None or not _is_logical(node, (then, otherwise), types, constants):
+            if then is None or otherwise is None or not self._is_logical(node, (then, otherwise), types, constants):
                 nodes.append(node)
                 continue
             self.changed = True
@@ -74,6 +79,50 @@ class _Rewriting:
         copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
+
+    def _is_logical(
+        self, node: onnx.NodeProto, sides: tuple[onnx.GraphProto, onnx.GraphProto], types: Types, constants: Constants
+    ) -> bool:
+        if any(each.input or each.sparse_initializer or len(each.output) != len(node.output) for each in sides):
+            return False
+        kinds: list[list[tuple[int, ...] | None]] = []
+        for side in sides:
+            own = constants.new_child({each.name: each for each in side.initializer})
+            inside = {name for each in side.node for name in each.output}
+            for each in side.node:
+                outer = (name for name in used_names(each) if name not in inside and name not in own)
+                if (
+                    each.op_type in PRODUCTS
+                    or not is_harmless(each, own)
+                    or not all(_is_static(types, n) for n in outer)
+                ):
+                    return False
+            found = types.new_child(self._inferred(side, types, own))
+            kinds.append([_single_truth(found, each.name) for each in side.output])
+        return None not in kinds[0] and kinds[0] == kinds[1] and all(node.output)
+
+    def _inferred(self, graph: onnx.GraphProto, types: Types, constants: Constants) -> dict[str, onnx.TypeProto]:
+        """Types of what a graph makes: ONNX's inference tells none inside of others."""
+        made = {name for node in graph.node for name in node.output}
+        used = {name for node in graph.node for name in used_names(node)} | {value.name for value in graph.output}
+        given = {value.name for value in graph.input}
+        proto = onnx.ModelProto(ir_version=self._proto.ir_version)
+        proto.opset_import.extend(self._proto.opset_import)
+        copy = proto.graph
+        copy.name = graph.name
+        copy.node.extend(graph.node)
+        copy.input.extend(graph.input)
+        for name in sorted(used - made - given):
+            if name in constants:
+                copy.initializer.append(constants[name])
+            elif name in types:
+                copy.input.append(onnx.ValueInfoProto(name=name, type=types[name]))
+        copy.output.extend(onnx.ValueInfoProto(name=value.name) for value in graph.output if value.name in made)
+        try:
+            inferred = InferShapes().run(Model(proto, name=graph.name)).proto.graph
+        except ModelError:
+            return {}
+        return {value.name: value.type for value in (*inferred.value_info, *inferred.output)}
 
     def _joined(
         self, graph: onnx.GraphProto, node: onnx.NodeProto, sides: tuple[onnx.GraphProto, onnx.GraphProto],
@@ -120,25 +169,6 @@ def _branches(node: onnx.NodeProto) -> tuple[onnx.GraphProto | None, onnx.GraphP
     return found.get("then_branch"), found.get("else_branch")
 
 
-def _is_logical(
-    node: onnx.NodeProto, sides: tuple[onnx.GraphProto, onnx.GraphProto], types: Types, constants: Constants
-) -> bool:
-    if any(each.input or each.sparse_initializer or len(each.output) != len(node.output) for each in sides):
-        return False
-    for side in sides:
-        own = constants.new_child({each.name: each for each in side.initializer})
-        inside = {name for each in side.node for name in each.output}
-        for each in side.node:
-            outer = (name for name in used_names(each) if name not in inside and name not in own)
-            if each.op_type in PRODUCTS or not is_harmless(each, own) or not all(_is_static(types, n) for n in outer):
-                return False
-    for name, *given in zip(node.output, *(side.output for side in sides), strict=True):
-        kinds = [_single_truth(types, name), *(_single_truth_of(types, each) for each in given)]
-        if kinds[0] is None or any(kind != kinds[0] for kind in kinds):
-            return False
-    return all(node.output)
-
-
 def _is_static(types: Types, name: str) -> bool:
     kind = types.get(name)
     if kind is None or not kind.tensor_type.HasField("shape"):
@@ -152,10 +182,6 @@ def _single_truth(types: Types, name: str) -> tuple[int, ...] | None:
         return None
     shape = tuple(extent.dim_value for extent in types[name].tensor_type.shape.dim)
     return shape if all(extent == 1 for extent in shape) else None
-
-
-def _single_truth_of(types: Types, value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
-    return _single_truth(types.new_child({value.name: value.type}), value.name)
 
 
 def _known(name: str, condition: str, makers: dict[str, onnx.NodeProto], constants: Constants) -> str:
