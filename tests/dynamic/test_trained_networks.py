@@ -137,3 +137,20 @@ def test_decisions_on_several_elements_are_one_launch(name: str) -> None:
             more += device.profile.cycles - host.profile.cycles
             decisions += len(device.profile.paths[0])
     assert more < 500 * decisions
+
+
+@pytest.mark.parametrize("name", ["halting", "if_in_while", "while_in_if", "cond_in_while_loop", "while_loop_in_cond"])
+def test_loops_on_the_device_are_one_launch(name: str) -> None:
+    """Also where iterations count on the host what they did: an If or an iteration costs less than 500 cycles."""
+    evaluation = SUITE[name].data().evaluation
+    more, taken = 0, 0
+    with weft.Session(built(name)) as device, weft.Session(built(name, "host")) as host:
+        for index in range(8):
+            ours, theirs = (each.run(evaluation.sample(index)) for each in (device, host))
+            assert len(device.profile.regions) == 1
+            assert device.profile.paths == host.profile.paths
+            for key, array in ours.items():
+                np.testing.assert_array_equal(array, theirs[key])
+            more += device.profile.cycles - host.profile.cycles
+            taken += sum(int(step.outcome) if step.outcome.isdigit() else 1 for step in device.profile.paths[0])
+    assert more < 500 * taken

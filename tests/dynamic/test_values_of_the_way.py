@@ -65,7 +65,8 @@ def _joined(body: Body, inside: str, score: str, joined: str) -> str:
         return str(graph.node("And", [inside, graph.above(score, 0.02)]))
     ours, theirs = graph.body(), graph.body()
     if joined == "python and":
-        return str(graph.if_(inside, ours, [ours.above(score, 0.02)], theirs, [inside]))
+        same = theirs.node("Reshape", [inside, theirs.constant(SCALAR)])
+        return str(graph.if_(inside, ours, [ours.above(score, 0.02)], theirs, [same]))
     no = theirs.constant(np.asarray(False))
     return str(graph.if_(inside, ours, [ours.above(score, 0.02)], theirs, [no]))
 

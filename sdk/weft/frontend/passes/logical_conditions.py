@@ -22,7 +22,8 @@ from weft.frontend.model import Model
 from weft.frontend.passes.infer_shapes import InferShapes
 from weft.frontend.topology import all_graphs, all_nodes, subgraphs, used_names
 
-PASSING = ("Identity",)
+PASSING = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
+"""Of a tensor of one element they only change the form."""
 Types = ChainMap[str, onnx.TypeProto]
 Constants = ChainMap[str, onnx.TensorProto]
 
@@ -40,17 +41,18 @@ class LogicalConditions:
             return model
         proto = onnx.ModelProto()
         proto.CopyFrom(model.proto)
-        rewriting = _Rewriting(proto)
+        rewriting = _Rewriting(proto, model.proto.graph)
         rewriting.graph(proto.graph, ChainMap(), ChainMap())
         return model.with_proto(proto) if rewriting.changed else model
 
 
 class _Rewriting:
-    def __init__(self, proto: onnx.ModelProto) -> None:
+    def __init__(self, proto: onnx.ModelProto, original: onnx.GraphProto) -> None:
         graphs = list(all_graphs(proto.graph))
         self._taken = {name for graph in graphs for node in graph.node for name in (*node.output, node.name)}
         self._taken |= {value.name for graph in graphs for value in (*graph.input, *graph.initializer)}
         self._proto = proto
+        self._makers = {name: node for node in all_nodes(original) for name in node.output}
         self.changed = False
 
     def graph(self, graph: onnx.GraphProto, types: Types, constants: Constants) -> None:
@@ -129,14 +131,14 @@ class _Rewriting:
         constants: Constants,
     ) -> Iterator[onnx.NodeProto]:  # fmt: skip
         """Nodes that give the If's results of both branches'."""
-        condition, makers = node.input[0], {name: each for side in sides for each in side.node for name in each.output}
+        condition = node.input[0]
         shape = numpy_helper.from_array(np.asarray([], np.int64), self._fresh(f"{node.name}_scalar_shape"))
         graph.initializer.append(shape)
         scalar, contrary = self._fresh(f"{node.name}_scalar"), self._fresh(f"{node.name}_contrary")
         yield helper.make_node("Reshape", [condition, shape.name], [scalar], name=scalar)
         yield helper.make_node("Not", [scalar], [contrary], name=contrary)
         for result, *given in zip(node.output, *(side.output for side in sides), strict=True):
-            first, second = (_known(each.name, condition, makers, constants) for each in given)
+            first, second = (self._known(each.name, condition, constants) for each in given)
             then, otherwise = (each.name for each in given)
             # Where a branch gives the condition back, that is true in the first one and false in the second.
             if second in ("false", "condition"):
@@ -152,6 +154,21 @@ class _Rewriting:
                 for part, choice, each in zip(parts, (scalar, contrary), (then, otherwise), strict=True):
                     yield helper.make_node("And", [choice, each], [part], name=part)
                 yield helper.make_node("Or", parts, [result], name=self._fresh(f"{node.name}_or"))
+
+    def _known(self, name: str, condition: str, constants: Constants) -> str:
+        """What a branch's result is, if that can be told: "true", "false" or the If's own "condition"."""
+        name = self._root(name)
+        if name == self._root(condition):
+            return "condition"
+        tensor = constants.get(name)
+        if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
+            return ""
+        return "true" if numpy_helper.to_array(tensor).all() else "false"
+
+    def _root(self, name: str) -> str:
+        while name in self._makers and is_standard(self._makers[name], *PASSING):
+            name = self._makers[name].input[0]
+        return name
 
     def _fresh(self, base: str) -> str:
         name, count = base, 0
@@ -182,15 +199,3 @@ def _single_truth(types: Types, name: str) -> tuple[int, ...] | None:
         return None
     shape = tuple(extent.dim_value for extent in types[name].tensor_type.shape.dim)
     return shape if all(extent == 1 for extent in shape) else None
-
-
-def _known(name: str, condition: str, makers: dict[str, onnx.NodeProto], constants: Constants) -> str:
-    """What a branch's result is, if that can be told: "true", "false" or the If's own "condition"."""
-    while name in makers and is_standard(makers[name], *PASSING):
-        name = makers[name].input[0]
-    if name == condition:
-        return "condition"
-    tensor = constants.get(name)
-    if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
-        return ""
-    return "true" if numpy_helper.to_array(tensor).all() else "false"
