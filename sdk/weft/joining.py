@@ -343,6 +343,8 @@ class _Joining(LoopJoining):
             for binding in region.inputs:
                 if names[binding.name] in self._deferred and names[binding.name] not in self._stored:
                     self._slice(names[binding.name], binding)
+                elif names[binding.name] in self._hosted and names[binding.name] not in self._stored:
+                    raise Unjoinable(f"only the host has {names[binding.name]!r}")
             self._stored.update({names[binding.name]: binding for binding in region.outputs})
             pieces.append(Piece(region, names))
         return tuple(pieces)

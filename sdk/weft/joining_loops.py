@@ -118,7 +118,7 @@ class LoopJoining(ABC):
         and slices that it takes by the iteration's number, or gives. Raises Unjoinable."""
         needless = self._needless(loop)
         initial = (name for name, own in zip(loop.initial, loop.parameters, strict=True) if own not in needless)
-        if any(name in self._deferred and name not in self._values for name in initial):
+        if any((name in self._deferred or name in self._hosted) and name not in self._values for name in initial):
             raise Unjoinable("the host computes its first state")
         limits, begins, allowed = self._limits(loop), None, ""
         if loop.condition in self._counts:
