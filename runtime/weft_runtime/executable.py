@@ -249,6 +249,7 @@ class Region:
 
 def _tallies(decisions: Sequence[RegionDecision | RegionCount]) -> Iterator[str]:
     for each in decisions:
+        names: tuple[str, ...]
         if isinstance(each, RegionCount):
             names, inner = (each.tally,), each.decisions
         else:
