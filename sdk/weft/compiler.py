@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from weft.backends import DEFAULT_TARGET, Target, resolve_target
-from weft.control_lowering import lower_form
-from weft.dividing import Known, divide
+from weft.control.dividing import Known, divide
+from weft.control.lowering import lower_form
+from weft.control.selects import Selected, select_branches
 from weft.dynamic import Splitting, split
 from weft.errors import CompileError
 from weft.frontend import Model, normalize, rebind
 from weft.lowering import Driver, Progress, Request, lower
 from weft.partition import Annotate
 from weft.partition.costs import DEFAULT_HOST, HostProfile, host_profile
-from weft.selects import Selected, select_branches
 from weft_runtime.control import MAX_BATCH
 from weft_runtime.executable import Executable, NodeReport, TensorSignature
 

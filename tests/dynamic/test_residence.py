@@ -11,10 +11,10 @@ from oracle import Oracle
 
 import weft
 from weft import dividing
+from weft.control.residence import partitions_of
 from weft.dynamic import integer_graph
 from weft.frontend import normalize
 from weft.partition.costs import HostProfile, host_profile
-from weft.residence import partitions_of
 from weft_runtime.executable import Executable
 
 pytest.importorskip("sklearn")

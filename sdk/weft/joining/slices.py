@@ -15,7 +15,7 @@ from weft.conditions.deferred import Composite
 from weft.conditions.trial import program_of
 from weft.frontend.graph import is_standard
 from weft.ir.device_control import UNKNOWN, Reading, Slice, Unjoinable
-from weft.joining_counters import Numbers
+from weft.joining.counters import Numbers
 from weft_runtime.errors import HostError
 from weft_runtime.executable import HostGraph, Layout, TensorBinding
 from weft_runtime.layout import pack

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from weft.control_batches import compile_batches, without_largest
-from weft.dividing import Body, Divided
-from weft.drivers import Drivers
+from weft.control.batches import compile_batches, without_largest
+from weft.control.dividing import Body, Divided
 from weft.dynamic import Form, gate_nodes
 from weft.dynamic.rewrite import with_networks
 from weft.joining import join_decisions
+from weft.joining.drivers import Drivers
 from weft.lowering import Request, emit
 from weft.partition import Borders, Partition
 from weft_runtime.control import ControlFlow, Network

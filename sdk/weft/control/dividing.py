@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from weft.control.residence import Member, Residence, partitions_of
 from weft.dynamic import Form, body_key, narrow
 from weft.dynamic.form import normalize_network
 from weft.dynamic.types import is_static
 from weft.errors import CompileError
 from weft.frontend import Model, integerize
 from weft.lowering import Progress, Request, prepare
-from weft.residence import Member, Residence, partitions_of
 from weft_runtime.control import Launch, statements_within
 
 __all__ = ["Body", "Divided", "Known", "divide"]

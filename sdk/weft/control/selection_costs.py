@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from weft.dividing import Divided
-from weft.drivers import DECISION_CYCLES, ELEMENT_CYCLES
+from weft.control.dividing import Divided
 from weft.ir.patterns.table import POINTWISE
+from weft.joining.drivers import DECISION_CYCLES, ELEMENT_CYCLES
 from weft.lowering import Request
 from weft.partition import HOST, Group
 from weft.partition.evaluate import PartitionCost

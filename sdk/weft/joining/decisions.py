@@ -10,7 +10,6 @@ import onnx
 
 from weft.backends import Accelerator
 from weft.conditions import Composite, Condition, DeferredValues, condition_of
-from weft.drivers import Drivers
 from weft.dynamic.rewrite import with_networks
 from weft.ir.device_control import (
     Comparison,
@@ -22,11 +21,12 @@ from weft.ir.device_control import (
     Sequence,
     Unjoinable,
 )
-from weft.joining_limits import bounded
-from weft.joining_loops import LoopJoining
-from weft.joining_paths import tally_names
-from weft.joining_slices import truth_binding
-from weft.joining_split import split_hosts
+from weft.joining.drivers import Drivers
+from weft.joining.limits import bounded
+from weft.joining.loops import LoopJoining
+from weft.joining.paths import tally_names
+from weft.joining.slices import truth_binding
+from weft.joining.split import split_hosts
 from weft_runtime.control import (
     Block,
     Branch,

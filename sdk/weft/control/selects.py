@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from weft.dividing import Divided, Known, divide
+from weft.control.dividing import Divided, Known, divide
+from weft.control.selection_costs import Estimate
 from weft.dynamic import Form, Splitting, assemble, split
 from weft.dynamic.select import may_be_selected, with_selects
 from weft.frontend import Model, normalize
 from weft.lowering import Progress, Request, prepare
-from weft.selection_costs import Estimate
 from weft_runtime.control import Branch, statements_within
 from weft_runtime.executable import Executable, NodeReport
 

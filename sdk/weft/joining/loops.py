@@ -13,10 +13,10 @@ import numpy as np
 from weft.backends import Accelerator
 from weft.conditions import Composite, Condition, DeferredValues
 from weft.ir.device_control import UNKNOWN, Chosen, Collected, Reading, Repeat, Sequence, Slice, Unjoinable
-from weft.joining_choices import MOST_STORED, chosen_values, open_choice
-from weft.joining_counters import Numbers, parts_of_and
-from weft.joining_paths import branch_of_state, counted_values, select_graph, tally_names, value_without_branch
-from weft.joining_slices import MOST_TRIED, OpenChoice, OpenLoop, sliced, table_graph, truth_binding, whole_of
+from weft.joining.choices import MOST_STORED, chosen_values, open_choice
+from weft.joining.counters import Numbers, parts_of_and
+from weft.joining.paths import branch_of_state, counted_values, select_graph, tally_names, value_without_branch
+from weft.joining.slices import MOST_TRIED, OpenChoice, OpenLoop, sliced, table_graph, truth_binding, whole_of
 from weft_runtime.control import (
     Block,
     Branch,
@@ -299,8 +299,7 @@ class LoopJoining(ABC):
                 if (values[0].dtype, values[0].shape) != (values[1].dtype, values[1].shape):
                     raise Unjoinable(f"{branch.results[place]!r} has another type or shape in each branch")
                 then, otherwise = (
-                    None if name in self._deferred else value
-                    for name, value in zip(pairs[place], values, strict=True)
+                    None if name in self._deferred else value for name, value in zip(pairs[place], values, strict=True)
                 )
                 graph = select_graph(branch.results[place], then, otherwise, values[0])
                 names = {"taken": tally, "then": pairs[place][0], "else": pairs[place][1]}

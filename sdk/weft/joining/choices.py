@@ -11,8 +11,8 @@ from weft.conditions import Composite
 from weft.conditions.numbers import number_behind
 from weft.conditions.trial import Trial, program_of
 from weft.ir.device_control import Reading, Unjoinable
-from weft.joining_counters import Numbers
-from weft.joining_slices import OpenChoice, OpenLoop
+from weft.joining.counters import Numbers
+from weft.joining.slices import OpenChoice, OpenLoop
 from weft_runtime.errors import HostError
 from weft_runtime.executable import TensorBinding
 
