@@ -11,10 +11,10 @@ import pytest
 from loop_networks import SEED, Case, Step, agrees, both, case, choice, layer, loop, unchanged
 
 import weft
-from weft import joining_limits
 from weft.api.cosimulation import cosim_model
 from weft.codegen import device_program
 from weft.errors import SessionError
+from weft.joining import limits
 
 GATE = choice(layer, both(layer, layer))
 KINDS: dict[str, Step] = {
@@ -82,8 +82,8 @@ def test_more_than_255_iterations() -> None:
 
 def test_the_most_iterations_and_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the log cannot keep is an error; the host drives as many as are wanted."""
-    monkeypatch.setattr(joining_limits, "LOG_BYTES", 17)
-    monkeypatch.setattr(joining_limits, "MAX_ITERATIONS", 64)
+    monkeypatch.setattr(limits, "LOG_BYTES", 17)
+    monkeypatch.setattr(limits, "MAX_ITERATIONS", 64)
     limited = case(loop(choice(layer, unchanged), "given"), SEED)
     limited.inputs["numbers"][:] = 16
     agrees(limited, 2)

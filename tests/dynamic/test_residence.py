@@ -10,7 +10,7 @@ import pytest
 from oracle import Oracle
 
 import weft
-from weft import dividing
+from weft.control import dividing
 from weft.control.residence import partitions_of
 from weft.dynamic import integer_graph
 from weft.frontend import normalize

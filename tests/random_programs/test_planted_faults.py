@@ -15,11 +15,11 @@ from oracle import Oracle
 from tree import grow
 
 import weft
-from weft import joining
 from weft.dynamic import integer_graph
 from weft.errors import SessionError
 from weft.frontend import load, normalize
 from weft.ir.device_control import Decide, Piece, Repeat, Sequence
+from weft.joining import decisions as joining
 
 # Of the programs from seed 5001 on that decide on the accelerator, the first (branches), the second (loops) and the
 # seventh (the threshold) are the first to notice.
