@@ -250,11 +250,11 @@ class Region:
 def _tallies(decisions: Sequence[RegionDecision | RegionCount]) -> Iterator[str]:
     for each in decisions:
         if isinstance(each, RegionCount):
-            names, inner = (each.tally,), each.decisions
+            yield from filter(None, (each.tally,))
+            yield from _tallies(each.decisions)
         else:
-            names, inner = (each.tally_below, each.tally_above), (*each.when_below, *each.when_above)
-        yield from filter(None, names)
-        yield from _tallies(inner)
+            yield from filter(None, (each.tally_below, each.tally_above))
+            yield from _tallies((*each.when_below, *each.when_above))
 
 
 @dataclass(frozen=True)
