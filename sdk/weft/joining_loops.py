@@ -117,8 +117,8 @@ class LoopJoining(ABC):
         """A loop with a count, constant or read before, or a condition that the body computes, or both; one before it;
         and slices that it takes by the iteration's number, or gives. Raises Unjoinable."""
         needless = self._needless(loop)
-        initial = (name for name, own in zip(loop.initial, loop.parameters, strict=True) if own not in needless)
-        if any((name in self._deferred or name in self._hosted) and name not in self._values for name in initial):
+        begun = [name for name, own in zip(loop.initial, loop.parameters, strict=True) if own not in needless]
+        if any((name in self._deferred or name in self._hosted) and name not in self._values for name in begun):
             raise Unjoinable("the host computes its first state")
         limits, begins, allowed = self._limits(loop), None, ""
         if loop.condition in self._counts:
@@ -298,9 +298,10 @@ class LoopJoining(ABC):
                 ]
                 if (values[0].dtype, values[0].shape) != (values[1].dtype, values[1].shape):
                     raise Unjoinable(f"{branch.results[place]!r} has another type or shape in each branch")
-                constants = [None if name in self._deferred else value
-                             for name, value in zip(pairs[place], values, strict=True)]  # fmt: skip
-                graph = select_graph(branch.results[place], *constants, values[0])
+                then, otherwise = (
+                    None if name in self._deferred else value for name, value in zip(pairs[place], values, strict=True)
+                )
+                graph = select_graph(branch.results[place], then, otherwise, values[0])
                 names = {"taken": tally, "then": pairs[place][0], "else": pairs[place][1]}
                 self._tallies.add(tally)
                 self._deferred.add(graph, {**names, graph.outputs[0]: branch.results[place]})
