@@ -251,11 +251,11 @@ def _tallies(decisions: Sequence[RegionDecision | RegionCount]) -> Iterator[str]
     for each in decisions:
         names: tuple[str, ...]
         if isinstance(each, RegionCount):
-            names, inner = (each.tally,), each.decisions
+            yield from filter(None, (each.tally,))
+            yield from _tallies(each.decisions)
         else:
-            names, inner = (each.tally_below, each.tally_above), (*each.when_below, *each.when_above)
-        yield from filter(None, names)
-        yield from _tallies(inner)
+            yield from filter(None, (each.tally_below, each.tally_above))
+            yield from _tallies((*each.when_below, *each.when_above))
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class LoopJoining(ABC):
         """A loop with a count, constant or read before, or a condition that the body computes, or both; one before it;
         and slices that it takes by the iteration's number, or gives. Raises Unjoinable."""
         needless = self._needless(loop)
-        begun = (name for name, own in zip(loop.initial, loop.parameters, strict=True) if own not in needless)
+        begun = [name for name, own in zip(loop.initial, loop.parameters, strict=True) if own not in needless]
         if any((name in self._deferred or name in self._hosted) and name not in self._values for name in begun):
             raise Unjoinable("the host computes its first state")
         limits, begins, allowed = self._limits(loop), None, ""
