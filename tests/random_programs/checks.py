@@ -93,21 +93,21 @@ def _from_export(program: Program, folder: Path, figures: Figures) -> Model | No
             exported = torch.export.export(module, examples, strict=not strict)
         return weft.from_torch(exported)
 
-    return _from_torch(program, export_source(program), folder, figures, given)
+    return _from_torch(program, export_source(program), folder, f"export_{program.seed}", figures, given)
 
 
 def _from_source(program: Program, folder: Path, figures: Figures) -> Model | None:
-    return _from_torch(program, python_source(program), folder, figures, weft.from_torch)
+    return _from_torch(program, python_source(program), folder, f"source_{program.seed}", figures, weft.from_torch)
 
 
 def _from_torch(
-    program: Program, source: str, folder: Path, figures: Figures, take: Callable[[Any, Any], Model]
+    program: Program, source: str, folder: Path, name: str, figures: Figures, take: Callable[[Any, Any], Model]
 ) -> Model | None:
     import eager
     import torch
 
     samples = draw_inputs(program, SAMPLES, program.seed)
-    module = eager.module_of(source, folder, f"program_{program.seed}")
+    module = eager.module_of(source, folder, name)
     try:
         model = take(module, tuple(torch.tensor(each) for each in samples[0].values()))
     except SourceError as error:
