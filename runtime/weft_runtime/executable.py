@@ -249,7 +249,6 @@ class Region:
 
 def _tallies(decisions: Sequence[RegionDecision | RegionCount]) -> Iterator[str]:
     for each in decisions:
-        names: tuple[str, ...]
         if isinstance(each, RegionCount):
             yield from filter(None, (each.tally,))
             yield from _tallies(each.decisions)
