@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
+import torch._dynamo
 from weights import KINDS, weights_of
 
 from weft.frontend import Model
@@ -22,6 +23,7 @@ Sample = dict[str, Any]
 
 def module_of(source: str, folder: Path, name: str) -> torch.nn.Module:
     """The class Program of a source text, with the weights of its layers."""
+    torch._dynamo.reset()  # what was compiled for earlier programs counts against its limit
     path = folder / f"{name}.py"
     path.write_text(source)
     specification = importlib.util.spec_from_file_location(path.stem, path)
@@ -40,7 +42,9 @@ def module_of(source: str, folder: Path, name: str) -> torch.nn.Module:
 
 def run_eagerly(module: torch.nn.Module, sample: Sample) -> list[np.ndarray]:
     """What forward returns, as arrays."""
-    with torch.no_grad():
+    # PyTorch compiles its while_loop even here; where an earlier loop had other extents, it would make them dynamic,
+    # and its own check of what a loop carries then fails.
+    with torch.no_grad(), torch._dynamo.config.patch(automatic_dynamic_shapes=False):
         found = module(*(torch.tensor(each) for each in sample.values()))
     return [np.asarray(each) for each in (found if isinstance(found, tuple) else (found,))]
 
