@@ -8,7 +8,7 @@ from onnx import helper
 from weft.dynamic.form import Form
 from weft.dynamic.types import scalar_type
 from weft.frontend.model import Model
-from weft.frontend.renaming import renamed
+from weft.frontend.renaming import renamed, unused_name
 from weft.frontend.topology import all_graphs
 from weft_runtime.control import Block, Branch, Launch, Loop, ReadScalar, Statement, statements_within, written_by
 
@@ -136,16 +136,7 @@ class _Assembler:
         return helper.make_node("Identity", [source], [target], name=self._node_name(f"{target}_identity"))
 
     def _fresh(self, base: str) -> str:
-        return _unused(base, self._taken)
+        return unused_name(base, self._taken)
 
     def _node_name(self, base: str) -> str:
-        return _unused(base, self._node_names)
-
-
-def _unused(base: str, taken: set[str]) -> str:
-    name, count = base, 0
-    while name in taken:
-        count += 1
-        name = f"{base}__{count}"
-    taken.add(name)
-    return name
+        return unused_name(base, self._node_names)

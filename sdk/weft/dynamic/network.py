@@ -13,6 +13,7 @@ from weft.dynamic.types import Refused, tensor_type
 from weft.errors import ModelError
 from weft.frontend.model import Model
 from weft.frontend.passes.infer_shapes import InferShapes
+from weft.frontend.renaming import unused_name
 from weft.frontend.topology import all_graphs, sort_nodes, used_names
 from weft_runtime.control import Launch, Statement
 
@@ -62,12 +63,7 @@ class Values:
 
     def fresh_node_name(self, base: str) -> str:
         """A name that no node has yet."""
-        name, count = base, 0
-        while name in self._node_names:
-            count += 1
-            name = f"{base}__{count}"
-        self._node_names.add(name)
-        return name
+        return unused_name(base, self._node_names)
 
     def add_constant(self, name: str, tensor: onnx.TensorProto) -> None:
         """Makes `name` a constant."""

@@ -13,7 +13,7 @@ from weft.dynamic.types import is_static
 from weft.frontend.graph import is_standard
 from weft.frontend.harmless import is_harmless
 from weft.frontend.model import Model
-from weft.frontend.renaming import renamed
+from weft.frontend.renaming import renamed, unused_name
 from weft.frontend.topology import all_graphs, all_nodes, subgraphs
 from weft_runtime.control import Branch, Launch
 
@@ -162,12 +162,7 @@ class _Selecting:
         return name
 
     def _fresh(self, base: str) -> str:
-        name, count = base, 0
-        while name in self._taken:
-            count += 1
-            name = f"{base}__{count}"
-        self._taken.add(name)
-        return name
+        return unused_name(base, self._taken)
 
 
 def _reread(graph: onnx.GraphProto, names: dict[str, str]) -> None:

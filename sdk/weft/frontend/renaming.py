@@ -8,7 +8,17 @@ import onnx
 
 from weft.frontend.topology import subgraphs
 
-__all__ = ["renamed"]
+__all__ = ["renamed", "unused_name"]
+
+
+def unused_name(base: str, taken: set[str]) -> str:
+    """`base`, or `base` with the least number behind it that makes it new; from now on it is taken."""
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}__{count}"
+    taken.add(name)
+    return name
 
 
 def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:

@@ -20,6 +20,7 @@ from weft.frontend.graph import is_standard
 from weft.frontend.harmless import is_harmless
 from weft.frontend.model import Model
 from weft.frontend.passes.infer_shapes import InferShapes
+from weft.frontend.renaming import unused_name
 from weft.frontend.topology import all_graphs, all_nodes, subgraphs, used_names
 
 PASSING = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -171,12 +172,7 @@ class _Rewriting:
         return name
 
     def _fresh(self, base: str) -> str:
-        name, count = base, 0
-        while name in self._taken:
-            count += 1
-            name = f"{base}__{count}"
-        self._taken.add(name)
-        return name
+        return unused_name(base, self._taken)
 
 
 def _branches(node: onnx.NodeProto) -> tuple[onnx.GraphProto | None, onnx.GraphProto | None]:
