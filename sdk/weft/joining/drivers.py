@@ -89,10 +89,10 @@ class Drivers:
 
     def _without_tried(self, executable: Executable, devices: Collection[str]) -> tuple[NodeReport, ...]:
         """Reports that do not give the host what only conditions need that an accelerator decides by their outcomes."""
-        gone = _host_nodes(self.executable) - _host_nodes(executable)
-        if len(devices) != 1 or not gone:
+        if len(devices) != 1:
             return executable.nodes
         (device,) = devices
+        gone = _host_nodes(self.executable) - _host_nodes(executable)
         return tuple(
             replace(node, device=device, reason=TRIED) if node.device == "host" and node.name in gone else node
             for node in executable.nodes
