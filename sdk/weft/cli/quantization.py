@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -47,11 +47,11 @@ def _one_node(name: str, values: Sequence[str], so_far: NodeOptions) -> NodeOpti
         if value == "float":
             so_far = replace(so_far, keep_float=True)
         elif value in get_args(Method):
-            so_far = replace(so_far, method=value)  # type: ignore[arg-type]
+            so_far = replace(so_far, method=cast(Method, value))
         elif value in get_args(StorageType):
-            so_far = replace(so_far, activation_type=value)  # type: ignore[arg-type]
+            so_far = replace(so_far, activation_type=cast(StorageType, value))
         elif value.startswith("weights-") and value in NODE_VALUES:
-            so_far = replace(so_far, weight_type=value.removeprefix("weights-"))  # type: ignore[arg-type]
+            so_far = replace(so_far, weight_type=cast(StorageType, value.removeprefix("weights-")))
         else:
             raise typer.BadParameter(f"unknown choice {value!r} for node {name!r}; known: {', '.join(NODE_VALUES)}")
     return so_far

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from weft_runtime.control import Block, Branch, ControlFlow, Launch, Loop, Network, Statement
@@ -103,7 +104,10 @@ class _Splitter:
         before, after = self._networks[first], self._networks[second]
         for name in before.outputs:
             names.setdefault(name, f"{name}/before/{self._fresh}")
-        return tuple(
-            Launch(number, tuple(names[name] for name in each.inputs), tuple(names[name] for name in each.outputs))
-            for number, each in ((first, before), (second, after))
-        )  # type: ignore[return-value]
+        return _launch(first, before, names), _launch(second, after, names)
+
+
+def _launch(number: int, network: Network, names: Mapping[str, str]) -> Launch:
+    return Launch(
+        number, tuple(names[name] for name in network.inputs), tuple(names[name] for name in network.outputs)
+    )  # fmt: skip

@@ -91,7 +91,7 @@ class Expressions(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "super":
             return node
-        node = self.generic_visit(node)  # type: ignore[assignment]
+        self.generic_visit(node)
         call = self.runtime("call", [node.func, *node.args], node)
         call.keywords = node.keywords
         return call
@@ -115,7 +115,7 @@ class Expressions(ast.NodeTransformer):
         return result
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
-        node = self.generic_visit(node)  # type: ignore[assignment]
+        self.generic_visit(node)
         node.value = self.runtime("text", [node.value], node)
         return node
 
@@ -146,7 +146,7 @@ class Expressions(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         if len(node.ops) > 1:
             return self.visit(self._chain(node))
-        node = self.generic_visit(node)  # type: ignore[assignment]
+        self.generic_visit(node)
         if isinstance(node.ops[0], ast.In | ast.NotIn):
             found = self.runtime("contains", [node.comparators[0], node.left], node)
             return found if isinstance(node.ops[0], ast.In) else self.runtime("not_", [found], node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import fx
 
@@ -34,7 +34,7 @@ def _prune_branches(block: Block, node: fx.Node) -> None:
 
 def _prune_loop(block: Block, node: fx.Node) -> None:
     test, body = (_inner(block, each) for each in node.args[:2])
-    carried: Sequence[Any] = node.args[2]  # type: ignore[assignment]
+    carried = cast(Sequence[Any], node.args[2])
     prune(test)
     needed = set(_used_outputs(node)) | _entering(test, _outputs(test), len(carried))
     while True:
@@ -58,7 +58,12 @@ def _inner(block: Block, node: Any) -> Block:
 
 
 def _used_outputs(node: fx.Node) -> list[int]:
-    return sorted({int(user.args[1]) for user in node.users})  # type: ignore[arg-type]
+    return sorted({_output_number(user) for user in node.users})
+
+
+def _output_number(user: fx.Node) -> int:
+    """Which output an operator.getitem node takes."""
+    return cast(int, user.args[1])
 
 
 def _outputs(block: Block) -> list[Any]:
@@ -74,7 +79,7 @@ def _keep_outputs(block: Block, kept: Iterable[int]) -> None:
 
 def _renumber(node: fx.Node, kept: Sequence[int]) -> None:
     for user in list(node.users):
-        user.args = (node, kept.index(user.args[1]))  # type: ignore[arg-type]
+        user.args = (node, kept.index(_output_number(user)))
     node.meta["val"] = tuple(node.meta["val"][index] for index in kept)
 
 
