@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from weft.api.deployment import graph_nanoseconds
-from weft.bench.dynamic_networks import ExampleNetwork, example_networks
+from weft.bench.dynamic_costs import choosing_host, sequential_nanoseconds
+from weft.bench.dynamic_networks import ExampleNetwork, chosen_networks, example_networks
 from weft.compiler import compile as compile_model
 from weft.errors import WeftError
 from weft.frontend import load
@@ -41,17 +40,12 @@ def run(
     another than one by one.
     """
     known = example_networks(Path(examples))
-    chosen = [name.strip() for name in networks.split(",") if name.strip()] or list(known)
+    chosen = chosen_networks(networks or "all", known)
     sizes = [int(each) for each in batches.split(",") if each.strip()]
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"unknown network {name!r}; known: {', '.join(known)}")
-    if int(inputs) < 1 or offload not in ("all", "cheapest"):
-        raise ValueError("inputs must be 1 or more, and offload all or cheapest")
+    if int(inputs) < 1:
+        raise ValueError("inputs must be 1 or more")
     profile = host_profile(host)
-    chooser = profile
-    if offload == "all":  # on such a host whatever the accelerator can take is cheaper there
-        chooser = replace(profile, name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0)
+    chooser = choosing_host(profile, offload)
     rows = [
         row for name in chosen for row in _rows(name, known[name](), target, (profile, chooser), int(inputs), sizes)
     ]  # fmt: skip
@@ -87,11 +81,7 @@ def _rows(
 
 
 def _row(name: str, way: str, executable: Executable, profile: Profile, host: HostProfile) -> dict[str, Any]:
-    graphs = {graph.name: graph for graph in executable.host_graphs}
-    time = sum(each.runs * graph_nanoseconds(graphs[each.name], host) for each in profile.host)
-    time += 1000 * profile.cycles / profile.clock_mhz + 1000 * host.launch_microseconds * profile.launches
-    time += 1000 * host.transfer_microseconds * profile.transfers
-    time += profile.transfer_bytes * (1 / host.bus_gbytes + 1 / host.packing_gbytes)
+    time = sequential_nanoseconds(executable, profile, 1000 * profile.cycles / profile.clock_mhz, host)
     return {
         "network": name, "way": way, "cycles": profile.cycles, "launches": profile.launches,
         "host_graphs": sum(each.runs for each in profile.host), "transfers": profile.transfers,

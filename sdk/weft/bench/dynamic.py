@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from weft.api.deployment import graph_nanoseconds
+from weft.bench.dynamic_costs import choosing_host, sequential_nanoseconds
 from weft.bench.dynamic_figures import (
     DEVICE_DRIVEN,
     HOST_DRIVEN,
@@ -34,7 +34,6 @@ from weft.lowering import Driver
 from weft.partition.costs import HostProfile, host_profile
 from weft.quantize import quantize
 from weft_runtime.executable import Executable, RegionCount, RegionDecision
-from weft_runtime.profile import Profile
 from weft_runtime.session import Session
 
 __all__ = ["run"]
@@ -64,9 +63,10 @@ def run(
     """
     known = example_networks(Path(examples))
     chosen = chosen_networks(networks, known)
-    if int(inputs) < 1 or offload not in ("all", "cheapest"):
-        raise ValueError("inputs must be 1 or more, and offload all or cheapest")
-    bench = _Bench(target, host_profile(host), offload == "all", int(inputs), int(seed))
+    if int(inputs) < 1:
+        raise ValueError("inputs must be 1 or more")
+    profile = host_profile(host)
+    bench = _Bench(target, profile, choosing_host(profile, offload), int(inputs), int(seed))
     figures: dict[str, list[dict[str, Any]]] = {"networks": [], "decisions": [], "paths": [], "absent": []}
     for index, name in enumerate(chosen):
         progress("bench dynamic", index, len(chosen))
@@ -96,7 +96,7 @@ class _Measured:
 class _Bench:
     target: str
     host: HostProfile
-    offloads_all: bool
+    chooser: HostProfile
     inputs: int
     seed: int
 
@@ -151,10 +151,7 @@ class _Bench:
         return [{key: rows[index : index + 1] for key, rows in network.inputs.items()} for index in chosen]
 
     def _compiled(self, model: Model, driver: Driver) -> Executable:
-        host = self.host
-        if self.offloads_all:  # on such a host whatever the accelerator can take is cheaper there
-            host = replace(host, name="slow", node_microseconds=1e6, launch_microseconds=0, transfer_microseconds=0)
-        return compile_model(model, self.target, host=host, driver=driver)
+        return compile_model(model, self.target, host=self.chooser, driver=driver)
 
     def _samples_of(self, executable: Executable, samples: Sequence[Row]) -> tuple[Sample, ...]:
         with Session(executable) as session:
@@ -163,19 +160,11 @@ class _Bench:
     def _sample(self, session: Session, sample: Row) -> Sample:
         answer = session.run(sample)
         profile = session.profile
+        time = sequential_nanoseconds(session.executable, profile, 1e9 * profile.device_seconds, self.host)
         return Sample(
-            profile.cycles, profile.transfers, profile.transfer_bytes, len(profile.regions),
-            self._nanoseconds(session.executable, profile) / 1000, profile.paths[0] if profile.paths else (), answer,
+            profile.cycles, profile.transfers, profile.transfer_bytes, len(profile.regions), time / 1000,
+            profile.paths[0] if profile.paths else (), answer,
         )  # fmt: skip
-
-    def _nanoseconds(self, executable: Executable, profile: Profile) -> float:
-        """A sample by itself, one thing after the other, with the terms of the partitioner's cost model."""
-        host = self.host
-        graphs = {graph.name: graph for graph in executable.host_graphs}
-        time = sum(each.runs * graph_nanoseconds(graphs[each.name], host) for each in profile.host)
-        time += 1e9 * profile.device_seconds + 1000 * host.launch_microseconds * len(profile.regions)
-        time += 1000 * host.transfer_microseconds * profile.transfers
-        return time + profile.transfer_bytes * (1 / host.bus_gbytes + 1 / host.packing_gbytes)
 
     def _checked(
         self,
