@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 from conditions import comparison_text
+from module_text import ITSELF, ModuleText, variables
 from operations import OPERATIONS
-from python_text import ITSELF, constructor, first_lines, variables
 from tree import Assign, Block, Combine, For, If, Part, Program, Rows, Statement, Test, While, assigned
 
 HEADER = """import torch
@@ -28,29 +26,15 @@ class Program(nn.Module):
 """
 
 
-class ExportText:
+class ExportText(ModuleText):
     """Writes one program: blocks are functions, which are given what they change and, at random, what they read."""
 
+    header = HEADER
+    first_numbers = ("count.reshape(()), torch.tensor(1)", "torch.tensor(0), torch.tensor(1)")
+
     def __init__(self, program: Program) -> None:
-        self.program = program
-        self.random = random.Random(program.seed)
-        self.lines: list[str] = []
-        self.methods: list[str] = []
+        super().__init__(program)
         self.count = 0
-
-    def source(self) -> str:
-        features = self.program.features
-        head = "    def forward(self, vector" + (", count):" if features.count_is_input else "):")
-        self.lines = ["", head]
-        number = "count.reshape(())" if features.count_is_input else "torch.tensor(0)"
-        for each in first_lines(self.program, f"{number}, torch.tensor(1)"):
-            self.line(2, each)
-        self.block(2, self.program.body)
-        self.line(2, f"return {', '.join(self.program.results)}")
-        return HEADER + "\n".join([*constructor(self.program), *self.lines, *self.methods]) + "\n"
-
-    def line(self, indent: int, text: str) -> None:
-        self.lines.append("    " * indent + text)
 
     def block(self, indent: int, block: Block) -> None:
         for each in block:
@@ -126,15 +110,6 @@ class ExportText:
         rows = f"{statement.source}.reshape(4, 1, 4)"
         self.line(indent, f"{names}, rows = scan({step}, {names}, {rows}, dim=0, reverse={statement.backwards})")
         self.line(indent, f"{statement.target} = rows.reshape(1, 16)")
-
-    def part(self, indent: int, name: str, body: Block) -> None:
-        taken, given = ", ".join(variables(self.program)), ", ".join(assigned(body))
-        self.line(indent, f"{given} = self.{name}({taken})")
-        outer, self.lines = self.lines, ["", f"    def {name}(self, {taken}):"]
-        self.block(2, body)
-        self.line(2, f"return {given}")
-        self.methods += self.lines
-        self.lines = outer
 
     def test(self, test: Test) -> str:
         if isinstance(test, Combine):
